@@ -43,6 +43,7 @@ bench: $(READY) ## benchmarks: cost per unit, and the ratio to a baseline of the
 lock: $(READY) ## write requirements.lock anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --extra dev --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+	sed -i 's/^nvidia-nccl-cu12==[^ ]*/& ; platform_system == "Linux"/' requirements.lock
 
 clean: ## remove caches and the demo; the environment stays
 	rm -rf $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
