@@ -19,7 +19,7 @@ demo: $(READY) ## synthetic market to a finished lake and a report, in demo/ (no
 	$(BIN)/raypipe demo --out $(DEMO)
 
 test: $(READY) ## all tests and doctests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --benchmark-disable raypipe tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --benchmark-disable raypipe tests
 
 test-ray: $(READY) ## only the tests that start a Ray cluster
 	$(BIN)/python -m pytest -m ray tests

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,15 +43,35 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark users of real files, and keep what shares a cluster or a file's fixtures in one worker."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the users of real files; among parallel workers, hand out the Ray tests first: they take longest."""
     for item in items:
         if "shared_data" in getattr(item, "fixturenames", ()):
             item.add_marker("realdata")
-        if item.get_closest_marker("xdist_group") is None:
-            group = "ray" if item.get_closest_marker("ray") else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One worker per file, because fixtures are shared in it, and one for all files that start Ray clusters.
+
+    The mark ``xdist_group`` would say the same, but pytest 9.2 with xdist 3.8 ignores it (pytest-xdist issue 1386).
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _scope(nodeid.partition("::")[0])
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+@cache
+def _scope(file: str) -> str:
+    path = ROOT / file
+    return "ray" if path.is_file() and "pytest.mark.ray" in path.read_text(encoding="utf-8") else file
 
 
 @pytest.fixture(scope="session")
