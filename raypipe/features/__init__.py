@@ -1,0 +1,3 @@
+"""Feature families: columns for sessions, weeks and events. One file each; found by scanning."""
+
+from __future__ import annotations

@@ -1,0 +1,63 @@
+"""Families are found by scanning packages: adding one is adding a file, with no registry to edit.
+
+A module of the scanned package offers a family in the constant ``FAMILY``, or several in a tuple of that
+name. Modules without it are helpers and are passed over.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+from raypipe.errors import DeveloperError
+from raypipe.schema.family import Family
+from raypipe.schema.spec import unique_columns
+
+__all__ = ["families"]
+
+
+def families(package_name: str) -> dict[str, Family]:
+    """Every family of one package, by name, in order of name.
+
+    Parameters
+    ----------
+    package_name
+        Dotted name of an importable package, such as ``raypipe.features``.
+
+    Raises
+    ------
+    DeveloperError
+        If two families share a name, two provide the same column of the same table, or a ``FAMILY`` is
+        something else.
+
+    Examples
+    --------
+    >>> families("raypipe.features")["daily"].table(families("raypipe.features")["daily"].params()).name
+    'silver/daily'
+    """
+    found: dict[str, Family] = {}
+    columns: dict[str, str] = {}
+    for module, family in _declared(package_name):
+        if family.name in found:
+            msg = f"two families are named {family.name!r}; the second is in {module}"
+            raise DeveloperError(msg, hint="a family's name is its section in the configuration: rename one")
+        for column in unique_columns([family.table(family.params())]):
+            if column in columns:
+                msg = f"families {columns[column]} and {family.name} both provide {column}"
+                raise DeveloperError(msg, hint="a column belongs to one family")
+            columns[column] = family.name
+        found[family.name] = family
+    return dict(sorted(found.items()))
+
+
+def _declared(package_name: str) -> Iterator[tuple[str, Family]]:
+    package = importlib.import_module(package_name)
+    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
+        name = f"{package_name}.{info.name}"
+        declared = getattr(importlib.import_module(name), "FAMILY", ())
+        for family in declared if isinstance(declared, tuple) else (declared,):
+            if not isinstance(family, Family):
+                msg = f"{name}.FAMILY is a {type(family).__name__}, not a Family"
+                raise DeveloperError(msg)
+            yield name, family
