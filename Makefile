@@ -7,7 +7,6 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 DEMO ?= demo
 WORKERS ?= 2
-SOURCES := raypipe tasks tuning tests
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-ray test-nojit check format bench lock clean
@@ -28,14 +27,14 @@ test-nojit: $(READY) ## the kernel tests as plain Python, for bounds and coverag
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels
 
 check: $(READY) ## ruff, mypy and codespell
-	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell
 
 format: $(READY) ## let ruff mend what it can
-	$(BIN)/ruff check --fix $(SOURCES)
-	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 bench: $(READY) ## benchmarks: cost per unit, and the ratio to a baseline of the same run
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' --benchmark-columns=min,median,ops --benchmark-sort=name
@@ -51,7 +50,8 @@ clean: ## remove caches and the demo; the environment stays
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "raypipe needs Python >= 3.11; name it with: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "setting up $(VENV) from requirements.lock: this takes a few minutes, once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
