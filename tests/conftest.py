@@ -36,10 +36,10 @@ os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
 )
 
-settings.register_profile("dev", max_examples=50, deadline=None)
-settings.register_profile(
-    "ci", max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+# How long drawing an example takes says more about a busy machine than about the test.
+_CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("dev", max_examples=50, **_CALM)
+settings.register_profile("ci", max_examples=100, derandomize=True, **_CALM)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
