@@ -1,4 +1,4 @@
-"""Do the vendor's day bars and minute bars of a session tell the same story?
+"""Where the vendor's day bars and minute bars of a session tell different stories.
 
 The table lists the symbols where they do not; an empty partition is the good news.
 """

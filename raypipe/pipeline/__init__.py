@@ -1,0 +1,3 @@
+"""Orchestration without Ray: stages, plan, executors, run records."""
+
+from __future__ import annotations

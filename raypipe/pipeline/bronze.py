@@ -1,0 +1,155 @@
+"""The source stages: raw vendor files to bronze tables. The first rows of the pipeline."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from raypipe.calendar import calendar
+from raypipe.errors import PartitionError, ShortObjectError, SourceError
+from raypipe.lake.store import Lake, Receipt
+from raypipe.pipeline.job import Target
+from raypipe.pipeline.raw import RAW_DATASETS, parse_once
+from raypipe.pipeline.receipts import corporate_file, receipt_of
+from raypipe.pipeline.stages import Built, Stage
+from raypipe.pipeline.work import Work
+from raypipe.schema.family import Params, Read
+from raypipe.schema.spec import Table
+from raypipe.schema.tables import DAY_AGGS, MINUTE_AGGS, REFERENCE, SPLITS
+from raypipe.sources.polygon import BronzeParams, FlatFile, OutOfOrderError
+from raypipe.sources.polygon_keys import key_of
+
+__all__ = ["SOURCES"]
+
+
+def build_session(work: Work, targets: tuple[Target, ...]) -> Iterator[Built]:
+    """One flat file to its bronze partition; rows that break a rule go to quarantine."""
+    from raypipe.pipeline.stages import stage_named
+
+    for target in targets:
+        stage = stage_named(target.stage)
+        table, raw = work.table(target.table), stage.reads(work.params(stage))[0].table
+        key = f"raw/{key_of(RAW_DATASETS[raw], dt.date.fromisoformat(target.partition))}"
+        data = _read_raw(work, raw, target.partition, key)
+        params = work.params(stage)
+        assert isinstance(params, BronzeParams)
+        session = calendar().session(dt.date.fromisoformat(target.partition))
+        file = FlatFile.from_gzip(data, key, table, session, params)
+        del data
+        receipt = _convert(work, stage, target, file)
+        yield Built(target, receipt, file.findings)
+
+
+def _convert(work: Work, stage: Stage, target: Target, file: FlatFile) -> Receipt:
+    try:
+        try:
+            return _write(work, stage, target, file, sort=False)
+        except OutOfOrderError:
+            return _write(work, stage, target, file, sort=True)
+    finally:
+        _quarantine(work.lake, target, file)
+
+
+def _write(work: Work, stage: Stage, target: Target, file: FlatFile, *, sort: bool) -> Receipt:
+    table = work.table(target.table)
+    with work.lake.writer(table, target.partition, work.manifest(stage, target, 0)) as writer:
+        kept = []
+        for block in file.blocks(sort=sort):
+            writer.append(block)
+            if work.wants(target):
+                kept.append(block)
+        writer.facts.update(file.facts)
+    if kept:
+        work.keep(target, pa.concat_tables(kept))
+    return writer.receipt
+
+
+def _quarantine(lake: Lake, target: Target, file: FlatFile) -> None:
+    """Rows set aside stand beside the lake, whether the file was taken or not."""
+    rows = file.quarantined
+    if rows is not None:
+        lake.quarantine(target.table, target.partition, rows)
+
+
+def _read_raw(work: Work, raw: str, partition: str, key: str) -> bytes:
+    """The file's bytes, if they are still those that the plan saw."""
+    try:
+        data = work.lake.store.read(key)
+    except FileNotFoundError as error:
+        msg = "the raw file is gone since the plan was made"
+        raise SourceError(msg, hint="ingest it again, then run again", file=key) from error
+    _check_length(work.lake, key, len(data))
+    expected = {ref.partition: ref.fingerprint for ref in work.job.inputs[raw]}[partition]
+    if hashlib.sha256(data).hexdigest() != expected:
+        msg = "the raw file is not the one that the plan saw"
+        raise PartitionError(msg, hint="run again", table=raw, partition=partition)
+    return data
+
+
+def _check_length(lake: Lake, key: str, size: int) -> None:
+    receipt = receipt_of(lake.store, key)
+    if receipt is not None and receipt.size != size:
+        msg = f"short object: {size:,} of {receipt.size:,} bytes"
+        raise ShortObjectError(msg, hint="ingest it again", file=key)
+
+
+def build_once(work: Work, targets: tuple[Target, ...]) -> Iterator[Built]:
+    """One corporate file to its bronze table."""
+    from raypipe.pipeline.stages import stage_named
+
+    for target in targets:
+        stage = stage_named(target.stage)
+        table, raw = work.table(target.table), stage.reads(work.params(stage))[0].table
+        file = corporate_file(work.lake.store, raw.removeprefix("raw/"))
+        if file is None:
+            msg = "the raw file is gone since the plan was made"
+            raise SourceError(msg, hint="ingest it again, then run again", file=raw)
+        rows = parse_once(table.name, _read_raw(work, raw, target.partition, file.key), file.key)
+        yield Built(target, work.lake.write(table, target.partition, rows, work.manifest(stage, target, rows.num_rows)))
+
+
+class NoParams(Params):
+    """A stage without parameters."""
+
+
+def _constant(value: Any) -> Callable[[Any], Any]:
+    return lambda _params: value
+
+
+def _session_source(name: str, step: str, raw: str, table: Table, **hints: Any) -> Stage:
+    return Stage(
+        name=name,
+        step=step,
+        version=1,
+        params=BronzeParams,
+        table=_constant(table),
+        requires=_constant((Read(raw),)),
+        build=build_session,
+        **hints,
+    )
+
+
+def _once_source(name: str, raw: str, table: Table) -> Stage:
+    return Stage(
+        name=name,
+        step="symbols",
+        version=1,
+        params=NoParams,
+        table=_constant(table),
+        requires=_constant((Read(raw),)),
+        build=build_once,
+        cost=0.1,
+    )
+
+
+#: Sources, from vendor to bronze. Costs are of a full-market session (10,500 symbols, 1.7 M minute rows).
+SOURCES = (
+    _once_source("splits", "raw/splits", SPLITS),
+    _once_source("reference", "raw/reference", REFERENCE),
+    _session_source("day_aggs", "daily", "raw/day_aggs", DAY_AGGS, cost=0.02, chunk=16, fuse="day", memory=200 << 20),
+    _session_source("minute_aggs", "minute", "raw/minute_aggs", MINUTE_AGGS, cost=0.6, memory=600 << 20),
+)

@@ -1,0 +1,193 @@
+"""Executors run jobs and yield what became of them. They decide where, never what.
+
+`Serial` and `Process` live here; the Ray executor lives in ``tasks.runtime``. One contract suite runs against
+all of them, and the lake they leave is byte-identical.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from types import TracebackType
+from typing import Protocol, Self
+
+from raypipe.pipeline.job import Failure, Job, Outcome, failed_outcomes
+from raypipe.pipeline.work import run_job_json
+
+__all__ = ["THREAD_CAPS", "Executor", "Process", "Serial", "read_outcomes"]
+
+_THREAD_POOLS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "ARROW_IO_THREADS",
+)
+#: One owner of parallelism: jobs are the parallel axis, so every thread pool inside a worker has one thread.
+THREAD_CAPS = dict.fromkeys(_THREAD_POOLS, "1")
+#: A job whose worker dies this often is given up.
+MAX_ATTEMPTS = 3
+
+
+class Executor(Protocol):
+    """Runs jobs.
+
+    ``run`` yields the outcomes of each job as it ends, in any order, one list per job; a job that kills its
+    worker is tried `MAX_ATTEMPTS` times and then reported as failed. When ``stop`` is set no further job is
+    started; those not started are reported as cancelled.
+    """
+
+    name: str
+    workers: int
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def run(self, jobs: Sequence[Job], stop: threading.Event) -> Iterator[list[Outcome]]:
+        """Run the jobs of one wave."""
+        ...
+
+
+def read_outcomes(text: str) -> list[Outcome]:
+    """Read what `run_job_json` returned."""
+    import json
+
+    return [Outcome.from_dict(raw) for raw in json.loads(text)]
+
+
+def cancelled(job: Job) -> list[Outcome]:
+    """The outcomes of a job that was never started."""
+    return failed_outcomes(
+        job.targets, Failure("Cancelled", "the run was stopped before this was started"), "cancelled"
+    )
+
+
+def given_up(job: Job, attempts: int) -> list[Outcome]:
+    """The outcomes of a job that keeps killing its worker."""
+    message = f"the worker died {attempts} times while building this; it may need more memory"
+    return failed_outcomes(job.targets, Failure("WorkerDied", message))
+
+
+class Serial:
+    """Runs jobs one after the other in this process."""
+
+    name = "serial"
+    workers = 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def run(self, jobs: Sequence[Job], stop: threading.Event) -> Iterator[list[Outcome]]:
+        """Run the jobs in the order given."""
+        from raypipe.pipeline.work import run_job
+
+        for job in jobs:
+            yield cancelled(job) if stop.is_set() else run_job(job)
+
+
+class Process:
+    """Runs jobs in worker processes of this machine.
+
+    Parameters
+    ----------
+    workers
+        How many processes.
+    memory
+        Bytes that the jobs in flight may need together; a job that needs more runs alone.
+    """
+
+    name = "process"
+
+    def __init__(self, workers: int, memory: int | None = None) -> None:
+        self.workers = workers
+        self._memory = memory or _machine_memory() * 4 // 5
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._discard_pool()
+
+    def run(self, jobs: Sequence[Job], stop: threading.Event) -> Iterator[list[Outcome]]:
+        """Run the jobs, costliest first, with no more in flight than workers and memory allow."""
+        suspects: list[Job] = []
+        yield from self._flight(deque(jobs), stop, suspects)
+        for job in suspects:
+            # Whoever was in flight when a worker died is a suspect; alone, only the culprit fails again.
+            yield self._alone(job, stop)
+
+    def _flight(self, waiting: deque[Job], stop: threading.Event, suspects: list[Job]) -> Iterator[list[Outcome]]:
+        flying: dict[Future[str], Job] = {}
+        while waiting or flying:
+            while waiting and self._fits(waiting[0], flying) and not stop.is_set():
+                job = waiting.popleft()
+                flying[self._executor().submit(run_job_json, job.to_json())] = job
+            if stop.is_set():
+                yield from (cancelled(job) for job in waiting)
+                waiting.clear()
+            done, _ = wait(flying, return_when=FIRST_COMPLETED)
+            for future in done:
+                job = flying.pop(future)
+                if isinstance(future.exception(), BrokenProcessPool):
+                    suspects.append(job)
+                    self._discard_pool()
+                else:
+                    yield read_outcomes(future.result())
+
+    def _alone(self, job: Job, stop: threading.Event) -> list[Outcome]:
+        for _ in range(MAX_ATTEMPTS - 1):
+            if stop.is_set():
+                return cancelled(job)
+            try:
+                return read_outcomes(self._executor().submit(run_job_json, job.to_json()).result())
+            except BrokenProcessPool:
+                self._discard_pool()
+        return given_up(job, MAX_ATTEMPTS)
+
+    def _fits(self, job: Job, flying: dict[Future[str], Job]) -> bool:
+        used = sum(other.memory for other in flying.values())
+        return not flying or (len(flying) < self.workers and used + job.memory <= self._memory)
+
+    def _executor(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), initializer=_start_worker)
+        return self._pool
+
+    def _discard_pool(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+
+def _start_worker() -> None:
+    """Prepare a worker: thread caps before any library reads them, Ctrl-C left to the driver, die with it."""
+    os.environ.update(THREAD_CAPS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_parent()
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this worker when the driver is killed; elsewhere it ends at its next job."""
+    with contextlib.suppress(OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+
+
+def _machine_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

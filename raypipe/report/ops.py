@@ -1,0 +1,179 @@
+"""The page of one run: verdict, what ran, data quality, coverage, timings, lineage, how to do it again.
+
+Self-contained HTML: no script, no address, every text escaped, light and dark, printable.
+"""
+
+from __future__ import annotations
+
+import calendar as months
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from raypipe.report.page import render_page
+
+__all__ = ["render_run"]
+
+_STATES = ("built", "current", "stale", "missing", "failed", "blocked", "pending")
+_GLYPHS = {"built": "●", "current": "·", "stale": "◐", "missing": "○", "failed": "✕", "blocked": "■", "pending": "…"}
+_SHOWN_FAILURES = 50
+_SHOWN_FINDINGS = 100
+_COVERAGE_SESSIONS = 20
+_WORST_FIRST = {"failed": 0, "warning": 1}
+
+
+def render_run(run: Mapping[str, Any], grid: Mapping[str, Mapping[str, str]]) -> str:
+    """Make the page of one run.
+
+    Parameters
+    ----------
+    run
+        The run record as stored in ``run.json``.
+    grid
+        Per table, the state of every partition after the run, by ISO date or ``all``.
+
+    Returns
+    -------
+    One HTML document.
+    """
+    outcomes = run["outcomes"]
+    return render_page(
+        "run.html.j2",
+        title=f"raypipe run {run['run_id']}",
+        run=run,
+        verdict=_verdict(run),
+        started=_moment(run["started_ns"]),
+        seconds=_elapsed(run),
+        totals=_totals(outcomes),
+        grids=[_grid(table, states) for table, states in grid.items()],
+        glyphs=[(state, _GLYPHS[state]) for state in _STATES],
+        failures=[o for o in outcomes if o["status"] in ("failed", "blocked")][:_SHOWN_FAILURES],
+        failures_n=sum(o["status"] in ("failed", "blocked") for o in outcomes),
+        findings=_findings(run)[:_SHOWN_FINDINGS],
+        findings_n=len(_findings(run)),
+        coverage=_coverage(outcomes),
+        stages=_stages(outcomes),
+        config=[(section, sorted(values.items())) for section, values in sorted(run["config"].items())],
+    )
+
+
+def _verdict(run: Mapping[str, Any]) -> tuple[str, str]:
+    """A word for the style sheet and a sentence for people."""
+    counts: dict[str, int] = defaultdict(int)
+    for outcome in run["outcomes"]:
+        counts[outcome["status"]] += 1
+    blocked = counts["blocked"] + len(run["blocked"])
+    failed_checks = sum(finding["level"] == "failed" for finding in run["quality"])
+    if run["status"] == "running":
+        return "bad", "This run has not ended, or its driver died. `raypipe retry` finishes it."
+    if counts["failed"] or blocked:
+        return "bad", f"{counts['built']:,} built, {counts['failed']:,} failed, {blocked:,} blocked."
+    if counts["cancelled"]:
+        return "warn", f"Stopped: {counts['built']:,} built, {counts['cancelled']:,} not started."
+    if failed_checks:
+        return "warn", f"{counts['built']:,} built; {failed_checks:,} data-quality checks failed."
+    if not run["outcomes"]:
+        return "good", "Nothing to do: everything was current."
+    return "good", f"All {counts['built']:,} partitions were built."
+
+
+def _moment(ns: int) -> str:
+    return f"{dt.datetime.fromtimestamp(ns // 10**9, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _elapsed(run: Mapping[str, Any]) -> float | None:
+    return (run["finished_ns"] - run["started_ns"]) / 1e9 if run["finished_ns"] else None
+
+
+def _totals(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    built = [o for o in outcomes if o["status"] == "built"]
+    return {
+        "partitions": len(built),
+        "rows": sum(o["rows"] for o in built),
+        "bytes": sum(o["bytes"] for o in built),
+        "cpu_seconds": sum(o["cpu_seconds"] for o in built),
+        "peak_rss_bytes": max((o["peak_rss_bytes"] for o in outcomes), default=0),
+    }
+
+
+def _grid(table: str, states: Mapping[str, str]) -> dict[str, Any]:
+    """One table as rows of months with a cell for each day of the month; None where there is no session."""
+    rows: dict[str, list[tuple[str, str, str] | None]] = {}
+    for partition, state in sorted(states.items()):
+        if partition == "all":
+            return {
+                "table": table,
+                "months": [("all", [(partition, state, _GLYPHS[state])])],
+                "counts": _counts(states),
+            }
+        day = dt.date.fromisoformat(partition)
+        cells = rows.setdefault(f"{day:%Y-%m}", [None] * months.monthrange(day.year, day.month)[1])
+        cells[day.day - 1] = (partition, state, _GLYPHS[state])
+    return {"table": table, "months": list(rows.items()), "counts": _counts(states)}
+
+
+def _counts(states: Mapping[str, str]) -> list[tuple[str, int]]:
+    found = list(states.values())
+    return [(state, found.count(state)) for state in _STATES if state in found]
+
+
+def _findings(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What readers and checks noticed, the worst first."""
+    rows = [dict(finding, samples=()) for finding in run["quality"]]
+    for outcome in run["outcomes"]:
+        where = {"table": outcome["table"], "partition": outcome["partition"]}
+        rows += [{**where, **{k: f[k] for k in ("kind", "level", "message", "samples")}} for f in outcome["findings"]]
+    return sorted(rows, key=lambda f: (_WORST_FIRST.get(f["level"], 2), f["kind"], f["table"], f["partition"]))
+
+
+def _coverage(outcomes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Per table the newest session built, against the median of the sessions before it."""
+    rows: dict[str, dict[str, int]] = defaultdict(dict)
+    for outcome in outcomes:
+        if outcome["status"] == "built" and outcome["partition"] != "all":
+            rows[outcome["table"]][outcome["partition"]] = outcome["rows"]
+    found = []
+    for table, by_session in rows.items():
+        sessions = sorted(by_session)
+        values = [by_session[s] for s in sessions]
+        usual = median(values[-_COVERAGE_SESSIONS - 1 : -1]) if len(values) > 1 else None
+        share = values[-1] / usual if usual else None
+        found.append(
+            {
+                "table": table,
+                "sessions": len(sessions),
+                "first": sessions[0],
+                "last": sessions[-1],
+                "rows": values[-1],
+                "share": share,
+                "points": _sparkline(values),
+            }
+        )
+    return found
+
+
+def _sparkline(values: Sequence[int], width: int = 160, height: int = 24) -> str:
+    """Row counts over sessions as the points of an SVG polyline."""
+    top = max(values) or 1
+    step = width / max(len(values) - 1, 1)
+    return " ".join(f"{i * step:.1f},{height - 2 - (height - 4) * v / top:.1f}" for i, v in enumerate(values))
+
+
+def _stages(outcomes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Time and memory per stage, slowest first."""
+    found: dict[str, dict[str, Any]] = {}
+    for outcome in outcomes:
+        if outcome["status"] != "built":
+            continue
+        row = found.setdefault(
+            outcome["stage"], {"stage": outcome["stage"], "n": 0, "cpu": 0.0, "rows": 0, "bytes": 0, "rss": 0}
+        )
+        row["n"] += 1
+        row["cpu"] += outcome["cpu_seconds"]
+        row["rows"] += outcome["rows"]
+        row["bytes"] += outcome["bytes"]
+        row["rss"] = max(row["rss"], outcome["peak_rss_bytes"])
+    most = max((row["cpu"] for row in found.values()), default=0.0) or 1.0
+    return sorted(({**row, "share": row["cpu"] / most} for row in found.values()), key=lambda row: -row["cpu"])

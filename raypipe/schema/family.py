@@ -1,0 +1,166 @@
+"""What a family is: a unit of meaning that owns its columns.
+
+A family says which tables it requires and how far back, what it provides, its version and parameters,
+and how to compute its rows. It is pure: tables in, table out. Feature families, label families and
+event families all have this shape; a module of ``features``, ``events`` or ``labels`` holds one in the
+constant ``FAMILY`` and is found by scanning the package.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from raypipe.calendar import Session
+from raypipe.schema.spec import Table
+
+__all__ = ["Family", "Finding", "Inputs", "Params", "Read", "Result", "Slice"]
+
+
+class Params(BaseModel):
+    """Base of all parameter sets: frozen, unknown keys refused.
+
+    A field that cannot change results is marked ``json_schema_extra={"track": False}`` and stays out of
+    fingerprints.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def tracked(self) -> dict[str, Any]:
+        """The result-affecting values, ready for JSON."""
+        extras = {name: info.json_schema_extra for name, info in type(self).model_fields.items()}
+        untracked = {n for n, extra in extras.items() if isinstance(extra, dict) and extra.get("track") is False}
+        return self.model_dump(mode="json", exclude=untracked)
+
+
+#: Chooses the rows of a once-table that a partition may know: (table, first session read, last) -> rows.
+Slice = Callable[[pa.Table, dt.date, dt.date], pa.Table]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One table that a family requires.
+
+    Attributes
+    ----------
+    table
+        Name of the table.
+    columns
+        Columns wanted; empty means all.
+    before, after
+        Sessions wanted before and after the partition's own. Only labels look after.
+    own
+        Whether the partition's own session is read.
+    optional
+        Whether the family can do without the table.
+    unless
+        A table that stands in for this one: it is read only where that one has no partition.
+    rows
+        For a table of grain ``once``: which of its rows the partition may know.
+    """
+
+    table: str
+    columns: tuple[str, ...] = ()
+    before: int = 0
+    after: int = 0
+    own: bool = True
+    optional: bool = False
+    unless: str = ""
+    rows: Slice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the user should know about a partition that was built all the same.
+
+    ``kind`` is a short stable word, ``count`` how many rows it concerns, ``samples`` a few of them,
+    ``partition`` which partition it belongs to (the first of its job, if empty).
+    """
+
+    kind: str
+    message: str
+    count: int = 1
+    samples: tuple[str, ...] = ()
+    level: str = "warning"
+    partition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a family is given.
+
+    Attributes
+    ----------
+    targets
+        The sessions to build (for weekly families, every session of the weeks to build), in order.
+    tables
+        Per required table the partitions read, by date, in order; a once-table is under ``None``.
+    sessions
+        Every session that any read covers, with its windows, by date.
+    """
+
+    targets: tuple[Session, ...]
+    tables: Mapping[str, Mapping[dt.date | None, pa.Table]]
+    sessions: Mapping[dt.date, Session] = field(default_factory=dict)
+
+    def partitions(self, table: str) -> Mapping[dt.date | None, pa.Table]:
+        """The partitions of one table; empty if it is optional and absent."""
+        return self.tables.get(table, {})
+
+    def once(self, table: str) -> pa.Table | None:
+        """The rows of a once-table, or None if it is absent."""
+        return self.partitions(table).get(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Rows of all targets, sorted by partition and then by key, and what was noticed."""
+
+    table: pa.Table
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A unit of meaning that owns its columns.
+
+    Attributes
+    ----------
+    name
+        One word; also its section in the configuration.
+    version
+        Raised when results change for equal inputs and parameters.
+    params
+        The class of its parameters.
+    table
+        Parameters -> the table it provides.
+    requires
+        Parameters -> what it reads.
+    compute
+        (inputs, parameters) -> rows. A row depends only on the inputs that `requires` states for its
+        own session, however many sessions are built at once.
+    step
+        The word that selects it in ``raypipe run --steps``; its name, if empty.
+    cost
+        Projected CPU seconds for one partition of a full market.
+    chunk
+        How many consecutive sessions may be built from one read; never changes a value.
+    fuse
+        Families and sources of one session that share this word run as one job where they can.
+    """
+
+    name: str
+    version: int
+    params: type[Params]
+    table: Callable[[Any], Table]
+    requires: Callable[[Any], tuple[Read, ...]]
+    compute: Callable[[Inputs, Any], Result]
+    step: str = ""
+    cost: float = 0.05
+    chunk: int = 1
+    fuse: str = ""
