@@ -15,9 +15,9 @@ Nothing else in raypipe names a numba option. A kernel is written as::
 * ``NUMBA_DISABLE_JIT=1`` leaves plain Python functions, for bounds checks and coverage.
 
 Machine code is kept per user, machine, numba and Python version, unless ``NUMBA_CACHE_DIR`` names another folder; it is
-safe to delete at any time. numba renews an entry when the kernel's own file changes, but does not see a change in a file
-whose functions were compiled into it; therefore each entry also depends on the contents of the kernel files that its file
-imports.
+safe to delete at any time. numba renews an entry when the kernel's own file changes, but is blind to changes in other
+files whose functions were compiled into it; so each entry also depends on the contents of the kernel files that are
+imported there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["as_input", "default_cache_dir", "inlined", "kernel"]
+__all__ = ["as_input", "default_cache_dir", "inlined", "kernel", "plain_twin_of"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -128,7 +128,7 @@ def _compiled(function: Function, **flags: Any) -> Function:
         jitted: Any = numba.njit(function, cache=cached, **_FLAGS, **flags)
     finally:
         _CONFIG.CACHE_DIR = before
-    return cast(Function, jitted)
+    return cast("Function", jitted)
 
 
 def kernel(function: Function) -> Function:
@@ -160,10 +160,11 @@ def kernel(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """Compile a small helper into every kernel that calls it.
+    """Compile a small helper into every kernel that calls it; it borrows its arrays and must not allocate any.
 
     LLVM's own choice leaves calls in the inner loop, and each passes arrays as seven words on the stack: the CSV
-    kernel ran 1.4 times slower. Not for slow paths, which would only bloat the loop.
+    kernel took 1.4 times as long. numba's reference counts, one atomic pair per array and call, made it 6 times.
+    Not for slow paths, which would only bloat the loop.
 
     Parameters
     ----------
@@ -175,7 +176,27 @@ def inlined(function: Function) -> Function:
     Callable
         As of :func:`kernel`.
     """
-    return _compiled(function, forceinline=True)
+    return _compiled(function, forceinline=True, _nrt=False)
+
+
+def plain_twin_of(intrinsic: Any) -> Callable[[Function], Function]:
+    """Give a numba intrinsic, which only kernels can call, a Python twin for ``NUMBA_DISABLE_JIT=1``.
+
+    Parameters
+    ----------
+    intrinsic
+        What kernels call.
+
+    Returns
+    -------
+    Callable
+        A decorator of the twin; it leaves the intrinsic in its place unless the jit is off.
+    """
+
+    def choose(twin: Function) -> Function:
+        return twin if _CONFIG.DISABLE_JIT else cast("Function", intrinsic)
+
+    return choose
 
 
 def as_input(values: ArrayLike, dtype: DTypeLike | None = None) -> NDArray[Any]:
