@@ -69,6 +69,8 @@ def codes_of(columns: Sequence[pa.ChunkedArray]) -> tuple[pa.Array, list[np.ndar
     """
     flat = [column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column for column in columns]
     parts = [array.chunk(0) if isinstance(array, pa.ChunkedArray) else array for array in flat]
+    if len(parts) == 1 and _ascending(parts[0].dictionary):
+        return parts[0].dictionary, [parts[0].indices.to_numpy(zero_copy_only=False)]
     pool = pc.unique(pa.chunked_array([part.dictionary for part in parts], type=pa.string()))
     names = pool.take(pc.sort_indices(pool.cast(pa.binary())))
     codes = []
@@ -77,6 +79,11 @@ def codes_of(columns: Sequence[pa.ChunkedArray]) -> tuple[pa.Array, list[np.ndar
         local = part.indices.to_numpy(zero_copy_only=False)
         codes.append(to_shared[local] if len(local) else np.empty(0, dtype=np.int32))
     return names, codes
+
+
+def _ascending(names: pa.Array) -> bool:
+    """Whether names are distinct and sorted bytewise already, as they are in every table of the lake."""
+    return names.null_count == 0 and pc.all(pc.less(names[:-1], names[1:])).as_py() is not False
 
 
 def dictionary_array(codes: np.ndarray, names: pa.Array) -> pa.DictionaryArray:
