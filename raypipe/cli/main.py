@@ -1,0 +1,148 @@
+"""The entry point: commands by name, loaded when used, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from raypipe import __version__
+from raypipe.cli.app import App
+from raypipe.cli.options import global_options
+from raypipe.errors import RaypipeError
+
+__all__ = ["COMMANDS", "cli", "main"]
+
+#: Per section of the help, each command's module and one line. The object is named after the command.
+COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
+    "Get data": {
+        "synth": ("synth", "Write a synthetic market in the vendor's formats, with planted answers."),
+        "ingest": ("acquire", "Fetch flat files from any S3 endpoint, or adopt files on disk."),
+        "check-missing": ("acquire", "Compare sessions, listing, files and bronze."),
+    },
+    "Build": {
+        "plan": ("run", "Show what a run would build, and why; changes nothing."),
+        "run": ("run", "Build what is missing or stale."),
+        "retry": ("run", "Build exactly what the last run left undone."),
+        "submit": ("submit", "Run a command as a Ray job and exit with its real code."),
+        "clean-symbols": ("symbols", "Decide which symbols of a session are tradable."),
+    },
+    "Look": {
+        "status": ("status", "Draw every table over its sessions."),
+        "tables": ("tables", "Explain every table and column."),
+        "export": ("export", "Write tables as plain files under the names users know."),
+        "report": ("report", "Write the HTML report of a run."),
+    },
+    "Keep": {
+        "verify": ("maintain", "Read the lake and prove that every file is whole."),
+        "gc": ("maintain", "Sweep temporaries and unfinished uploads."),
+        "config": ("config", "Show the configuration and where each value came from."),
+        "doctor": ("doctor", "Check this machine, the lake and the cluster."),
+        "demo": ("demo", "Synthetic market to finished lake and report; no account, no network."),
+        "completion": ("completion", "Print a completion script for a shell."),
+    },
+}
+_MODULES = {name: module for section in COMMANDS.values() for name, (module, _) in section.items()}
+
+EPILOG = """\b
+Exit codes: 0 done or nothing to do, 1 some items failed, 2 usage or configuration,
+3 data-quality gate, 4 input not there yet, 5 storage or cluster unavailable,
+130 interrupted, 143 terminated."""
+
+
+class _Lazy(click.Group):
+    """Loads the module of a command when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in _MODULES:
+            return None
+        module = importlib.import_module(f"raypipe.cli.{_MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _MODULES and not args[0].startswith("-"):
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=_MODULES, ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        for section, commands in COMMANDS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
+
+
+@click.group(
+    cls=_Lazy,
+    params=global_options(),
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="raypipe", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Build a cached, queryable lake of market data from raw vendor files, on one machine or on Ray.
+
+    Options below may also follow the command. Start with: raypipe demo
+    """
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    args
+        Arguments; those of the process if None.
+
+    Returns
+    -------
+    The exit code.
+    """
+    app = App(tuple(sys.argv[1:] if args is None else args))
+    try:
+        code = _dispatch(app)
+        app.close()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output went away, as in `raypipe tables | head`: nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return code
+
+
+def _dispatch(app: App) -> int:
+    try:
+        result: Any = cli.main(list(app.args), prog_name="raypipe", standalone_mode=False, obj=app)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        return app.fail(_usage(error), exit_code=2)
+    except (click.Abort, KeyboardInterrupt):
+        return app.interrupted()
+    except RaypipeError as error:
+        return app.fail(error, exit_code=error.exit_code)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return app.fail(error, exit_code=5)
+    except Exception as error:  # noqa: BLE001 - the last boundary: a bug must not reach the user as a traceback
+        return app.fail(error, exit_code=1)
+    return result if isinstance(result, int) else 0
+
+
+def _usage(error: click.ClickException) -> RaypipeError:
+    """A mistake in the arguments, as one of ours."""
+    from raypipe.errors import UsageError
+
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "raypipe"
+    text = error.format_message().rstrip(".")
+    return UsageError(text[:1].lower() + text[1:], hint=f"see: {command} --help")

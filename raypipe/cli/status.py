@@ -1,0 +1,118 @@
+"""``raypipe status``: every table over its sessions."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from raypipe.cli.app import App
+from raypipe.cli.options import Words, check_range, command, range_options
+from raypipe.cli.present import GLYPHS, grid, legend, table
+
+if TYPE_CHECKING:
+    from raypipe.config import Config
+    from raypipe.lake.store import Lake
+
+__all__ = ["grid_lines", "status"]
+
+#: Months drawn unless a range says otherwise; the counts always cover everything.
+MONTHS = 3
+
+
+@command(
+    "status",
+    "Draw every table over its sessions, with counts per state; builds nothing.",
+    *range_options(),
+    Words(["--tables"], metavar="TABLE..", help="Only these tables, such as silver/daily or daily."),
+    click.Option(["--ascii"], is_flag=True, help="Draw with plain characters."),
+)
+def status(app: App, start: dt.date | None, end: dt.date | None, tables: tuple[str, ...], ascii: bool) -> int:
+    """Show the state of the lake."""
+    check_range(start, end)
+    config = app.config()
+    lake = app.lake(config)
+    states = lake_states(config, lake, start, end)
+    states = {name: found for name, found in states.items() if not tables or {name, name.partition("/")[2]} & {*tables}}
+    if app.options.json:
+        document = {name: {"counts": Counter(found.values()), "partitions": found} for name, found in states.items()}
+        app.show({"lake": lake.location.root, "tables": document}, ())
+        return 0
+    app.show({}, [*_summary(states), "", *grid_lines(app, states, whole=bool(start or end), plain=ascii)])
+    return 0
+
+
+def lake_states(
+    config: Config, lake: Lake, start: dt.date | None = None, end: dt.date | None = None
+) -> dict[str, dict[str, str]]:
+    """Per table the state of each partition; sessions between the lake's first and last without input are absent."""
+    from raypipe.pipeline.plan import Request, make_plan
+    from raypipe.pipeline.record import last_run, read_record
+    from raypipe.pipeline.session import states
+
+    run_id = last_run(lake)
+    plan = make_plan(lake, config.params, Request(start, end, allow_holes=config.run.allow_holes))
+    found = states(plan, read_record(lake, run_id) if run_id else None)
+    found = {
+        name: {key: "current" if state == "built" else state for key, state in parts.items()}
+        for name, parts in found.items()
+    }
+    return _with_absent(config, found)
+
+
+def _with_absent(config: Config, found: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    from raypipe.calendar import calendar
+    from raypipe.pipeline.plan import stage_tables
+
+    grains = {name: stage.table(config.params[stage.name]).grain for name, stage in stage_tables(config.params).items()}
+    keys = sorted({key for name, parts in found.items() if grains[name] == "session" for key in parts})
+    if not keys:
+        return found
+    sessions = calendar().dates(dt.date.fromisoformat(keys[0]), dt.date.fromisoformat(keys[-1]))
+    absent = {session.isoformat(): "absent" for session in sessions}
+    whole = {name: {**absent, **parts} if grains[name] == "session" else parts for name, parts in found.items()}
+    return {name: dict(sorted(parts.items())) for name, parts in whole.items()}
+
+
+def _summary(states: dict[str, dict[str, str]]) -> list[str]:
+    used = [state for state in GLYPHS if any(state in parts.values() for parts in states.values())]
+    rows = []
+    for name, parts in states.items():
+        there = [key for key, state in parts.items() if state != "absent"]
+        counts = Counter(parts.values())
+        rows.append(
+            (name, there[0] if there else "", there[-1] if there else "", *(counts[state] or "" for state in used))
+        )
+    header = ("table", "first", "last", *(GLYPHS[state][3] for state in used))
+    return table(header, rows, right=frozenset(range(3, len(header)))) if rows else ["the lake is empty"]
+
+
+def grid_lines(app: App, states: dict[str, dict[str, str]], *, whole: bool, plain: bool = False) -> list[str]:
+    """The grid and its legend, for standard output; the last months only, unless ``whole``."""
+    plain = plain or not _can_draw()
+    color = app.color(sys.stdout)
+    dated = {
+        name: {dt.date.fromisoformat(key): state for key, state in parts.items() if key != "all"}
+        for name, parts in states.items()
+    }
+    dated = {name: parts for name, parts in dated.items() if parts}
+    if not dated:
+        return []
+    months = sorted({day.replace(day=1) for parts in dated.values() for day in parts})
+    first = months[0] if whole else months[-MONTHS:][0]
+    shown = {name: {day: state for day, state in parts.items() if day >= first} for name, parts in dated.items()}
+    used = {state for parts in shown.values() for state in parts.values()}
+    earlier = [f"earlier months: raypipe status --start {months[0]}"] if first > months[0] else []
+    return [*grid(shown, color=color, plain=plain), legend(used, color=color, plain=plain), *earlier]
+
+
+def _can_draw() -> bool:
+    """Whether standard output can take the marks."""
+    try:
+        "".join(glyph for glyph, *_ in GLYPHS.values()).encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,66 @@
+"""``raypipe synth``: a synthetic market on disk."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import click
+
+from raypipe.cli.app import App
+from raypipe.cli.options import DATE, PATH, Words, command
+
+__all__ = ["synth"]
+
+
+@command(
+    "synth",
+    "Write a synthetic market in the vendor's formats, with planted answers. Same arguments, same bytes.",
+    click.Option(["--out"], type=PATH, metavar="DIR", required=True, help="Folder to write; must be empty."),
+    click.Option(["--sessions"], type=int, default=20, show_default=True, help="Sessions with day and minute bars."),
+    click.Option(
+        ["--symbols"], type=int, default=200, show_default=True, help="Simulated symbols, besides the planted."
+    ),
+    click.Option(["--activity"], type=float, default=1.0, show_default=True, help="How often symbols trade."),
+    click.Option(["--seed"], type=int, default=7, show_default=True, help="Of all random numbers."),
+    click.Option(
+        ["--start-date", "--start", "start_date"],
+        type=DATE,
+        default="2025-10-31",
+        show_default=True,
+        help="First session.",
+    ),
+    click.Option(["--history"], type=int, default=90, show_default=True, help="Earlier sessions with day bars only."),
+    Words(["--datasets"], metavar="NAME..", default=["equities"], show_default=True, help="Data sets to write."),
+    click.Option(["--level"], type=int, default=1, show_default=True, help="Compression level of the files, 1 to 9."),
+    Words(["--faults"], metavar="KIND..", help="Damage one file per kind, or none."),
+    click.Option(["--force"], is_flag=True, help="Write into a folder that is not empty."),
+)
+def synth(app: App, out: Path, force: bool, start_date: dt.date, **numbers: Any) -> int:
+    """Write the market."""
+    from raypipe.sources.synthetic import SynthParams, write_market
+
+    faults = tuple(kind for kind in numbers.pop("faults") if kind != "none")
+    params = SynthParams(**{**numbers, "datasets": tuple(numbers["datasets"])}, start_date=start_date, faults=faults)
+    result = write_market(out, params, force=force)
+    document = {
+        "out": str(result.out),
+        "files": len(result.keys),
+        "sessions": [day.isoformat() for day in result.sessions],
+        "day_rows": result.day_rows,
+        "minute_rows": result.minute_rows,
+        "planted": result.planted,
+        "faults": [{"kind": kind, "key": key} for kind, key in result.faults],
+    }
+    days, earlier = result.sessions, len(result.history)
+    lines = [
+        f"{len(result.keys)} files of {len(days)} sessions and {earlier} before them in {out}",
+        f"{result.day_rows:,} day bars, {result.minute_rows:,} minute bars",
+        f"{result.planted} planted answers in truth.json",
+        *(f"damaged on purpose: {key} ({kind})" for kind, key in result.faults),
+    ]
+    app.show(document, lines)
+    first = (result.history or days)[0]
+    app.notes.hint(f"next: raypipe ingest --from-dir {out} --start {first} --end {days[-1]}")
+    return 0

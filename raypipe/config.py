@@ -1,0 +1,357 @@
+"""The configuration: one section per stage, and those of the lake, of acquisition and of runs.
+
+Precedence, highest first: flag, environment (``RAYPIPE_SECTION__KEY``), project file (``raypipe.yaml`` or
+``raypipe.toml`` in the current folder, or ``--config``), user file, default. A key that nothing reads is an error.
+Every value knows where it came from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+
+from raypipe.config_text import read_config_file, read_value
+from raypipe.errors import ConfigError
+from raypipe.lake.location import Location
+from raypipe.pipeline.remote import IngestParams
+from raypipe.pipeline.stages import stages
+from raypipe.redact import redact
+from raypipe.schema.family import Params
+
+__all__ = ["Config", "LakeParams", "RunParams", "load_config", "section_types"]
+
+#: Variables for values that are set most often, and the keys that they stand for.
+ALIASES = {
+    "RAYPIPE_ROOT": "lake.root",
+    "RAYPIPE_ENDPOINT_URL": "lake.endpoint_url",
+    "RAYPIPE_PROFILE": "lake.profile",
+    "RAY_ADDRESS": "run.address",
+}
+#: Variables of ours that are not configuration.
+OTHER_VARIABLES = frozenset({"RAYPIPE_CONFIG", "RAYPIPE_FAULT", "RAYPIPE_SHARED_DATA"})
+PROJECT_FILES = ("raypipe.yaml", "raypipe.toml")
+
+
+class LakeParams(Params):
+    """Where the lake is."""
+
+    root: str = Field("lake", description="A local folder, or s3://bucket/prefix.")
+    endpoint_url: str | None = Field(None, description="Address of an S3 server other than AWS.")
+    profile: str | None = Field(None, description="Named profile of the AWS configuration.")
+
+    @property
+    def location(self) -> Location:
+        """The checked location."""
+        return Location.parse(self.root, endpoint_url=self.endpoint_url, profile=self.profile)
+
+
+class RunParams(Params):
+    """How runs are carried out. None of it changes a result."""
+
+    executor: Literal["auto", "serial", "process", "ray"] = Field("auto", description="Who runs the jobs.")
+    workers: int | None = Field(None, ge=1, le=100_000, description="Jobs at a time; empty: one per CPU.")
+    address: str | None = Field(None, description="Address of a Ray cluster; auto: the one this process runs in.")
+    dq: Literal["warn", "fail", "off"] = Field("warn", description="What data-quality findings do to the exit code.")
+    allow_holes: bool = Field(False, description="Whether a warm-up window may miss sessions.")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All parameters, checked, and where each came from.
+
+    Attributes
+    ----------
+    lake, run, ingest
+        The sections that are no stage's.
+    params
+        Per stage name, its parameters.
+    origin
+        Per ``section.key``, where its value came from, for people.
+    warnings
+        What looked like configuration and is read by nothing.
+    """
+
+    lake: LakeParams
+    run: RunParams
+    ingest: IngestParams
+    params: Mapping[str, Params]
+    origin: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def sections(self) -> dict[str, Params]:
+        """Every section by name."""
+        return {"lake": self.lake, "run": self.run, "ingest": self.ingest, **self.params}
+
+    def masked(self) -> dict[str, dict[str, Any]]:
+        """Every value, ready for JSON, secrets masked."""
+        return {name: _mask(section.model_dump(mode="json")) for name, section in self.sections.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value as it was given, and where."""
+
+    raw: Any
+    origin: str
+    file: str | None = None
+    flag: bool = False
+
+
+def section_types() -> dict[str, type[Params]]:
+    """The class of every section by name."""
+    found: dict[str, type[Params]] = {"lake": LakeParams, "run": RunParams, "ingest": IngestParams}
+    return {**found, **{stage.name: stage.params for stage in stages()}}
+
+
+def load_config(
+    path: Path | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    sets: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+) -> Config:
+    """Read, merge and check the configuration.
+
+    Parameters
+    ----------
+    path
+        The project file; None looks for ``raypipe.yaml`` or ``raypipe.toml`` in ``folder``.
+    env
+        Environment; that of the process if None.
+    sets
+        ``section.key=value`` texts, as ``--set`` takes them.
+    flags
+        Values of particular flags by ``section.key``; None values count as not given.
+    folder
+        Where the project file is looked for; the current folder if None.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown key or a value of the wrong kind, naming key, file and the likely meaning.
+    """
+    env = os.environ if env is None else env
+    named = path or (Path(env["RAYPIPE_CONFIG"]) if env.get("RAYPIPE_CONFIG") else None)
+    types = section_types()
+    merged: dict[tuple[str, ...], _Value] = {}
+    for origin, file in _files(named, folder or Path.cwd(), env):
+        merged |= _leaves(types, read_config_file(file), _Value(None, f"{origin} {file}", str(file)))
+    warnings = _merge_environment(merged, types, env)
+    for text in sets:
+        merged |= _from_set(types, text)
+    for key, value in (flags or {}).items():
+        if value is not None:
+            merged |= _leaves(types, _nested(key, value), _Value(None, "flag", flag=True))
+    return _checked(types, merged, warnings)
+
+
+def _checked(
+    types: Mapping[str, type[Params]], merged: Mapping[tuple[str, ...], _Value], warnings: list[str]
+) -> Config:
+    sections = {name: _section(name, kind, merged) for name, kind in types.items()}
+    origin = {
+        ".".join(path): merged[path].origin if path in merged else "default"
+        for name, kind in types.items()
+        for path in _paths(kind, (name,))
+    }
+    stage_params = {name: params for name, params in sections.items() if name not in {"lake", "run", "ingest"}}
+    lake, run, ingest = sections["lake"], sections["run"], sections["ingest"]
+    assert isinstance(lake, LakeParams) and isinstance(run, RunParams) and isinstance(ingest, IngestParams)  # noqa: PT018
+    return Config(lake, run, ingest, stage_params, origin, tuple(warnings))
+
+
+# --- where values come from --------------------------------------------------------------------
+
+
+def _files(named: Path | None, folder: Path, env: Mapping[str, str]) -> list[tuple[str, Path]]:
+    """The files to read, lowest precedence first."""
+    home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or Path.home()) / ".config")
+    user = home / "raypipe" / "config.yaml"
+    found = [("user file", user)] if user.is_file() else []
+    project = [named] if named else [folder / name for name in PROJECT_FILES if (folder / name).is_file()]
+    if len(project) > 1:
+        msg = f"both {project[0].name} and {project[1].name} are here"
+        raise ConfigError(msg, hint="keep one of them, or name one with --config", file=str(folder))
+    return found + [("project file", path) for path in project]
+
+
+def _merge_environment(
+    merged: dict[tuple[str, ...], _Value], types: Mapping[str, type[Params]], env: Mapping[str, str]
+) -> list[str]:
+    warnings = []
+    ours = [name for name in sorted(env) if name.startswith("RAYPIPE_") and name not in {*OTHER_VARIABLES, *ALIASES}]
+    for name in [*(name for name in ALIASES if name in env), *ours]:
+        key = ALIASES.get(name) or name.removeprefix("RAYPIPE_").lower().replace("__", ".")
+        origin = f"environment {name}"
+        if "." not in key:
+            close = difflib.get_close_matches(key, [leaf.rpartition(".")[2] for leaf in _keys(types)], n=1)
+            meant = next((leaf for leaf in _keys(types) if close and leaf.endswith(f".{close[0]}")), "")
+            advice = f"; did you mean RAYPIPE_{meant.replace('.', '__').upper()}?" if meant else ""
+            warnings.append(f"nothing reads the environment variable {name}{advice}")
+            continue
+        merged |= _leaves(types, _nested(key, read_value(env[name], origin)), _Value(None, origin, name))
+    return warnings
+
+
+def _from_set(types: Mapping[str, type[Params]], text: str) -> dict[tuple[str, ...], _Value]:
+    key, equals, value = text.partition("=")
+    if not equals or "." not in key:
+        msg = f"--set {key!r} is not section.key=value"
+        raise ConfigError(msg, hint="for example --set macd.fast=12")
+    origin = f"flag --set {key}"
+    return _leaves(types, _nested(key.strip(), read_value(value, origin)), _Value(None, origin, flag=True))
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    head, _, rest = key.partition(".")
+    return {head: _nested(rest, value) if rest else value}
+
+
+# --- keys --------------------------------------------------------------------------------------
+
+
+def _leaves(types: Mapping[str, type[Params]], raw: Mapping[str, Any], given: _Value) -> dict[tuple[str, ...], _Value]:
+    """Flatten one source of values to leaves; unknown sections and keys are refused."""
+    found: dict[tuple[str, ...], _Value] = {}
+    for section, values in raw.items():
+        if section not in types:
+            raise _unknown((section,), types, given)
+        if not isinstance(values, dict):
+            if values in ("", None):
+                continue
+            msg = f"{section} is a section, not a value"
+            raise ConfigError(msg, hint=f"write {section}: and below it, indented, key: value", file=given.file)
+        found |= _fields((section,), types[section], values, types, given)
+    return found
+
+
+def _fields(
+    path: tuple[str, ...],
+    kind: type[BaseModel],
+    values: Mapping[str, Any],
+    types: Mapping[str, type[Params]],
+    given: _Value,
+) -> dict[tuple[str, ...], _Value]:
+    found: dict[tuple[str, ...], _Value] = {}
+    for key, value in values.items():
+        here = (*path, key)
+        if key not in kind.model_fields:
+            raise _unknown(here, types, given)
+        annotation = kind.model_fields[key].annotation
+        if given.flag and annotation is SecretStr:
+            msg = "a secret is never given as a flag: other users of the machine can read it"
+            raise ConfigError(msg, hint="use the environment, a profile or a file", key=".".join(here))
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(value, dict):
+            found |= _fields(here, annotation, value, types, given)
+        else:
+            found[here] = _Value(_with_nulls(annotation, value), given.origin, given.file, given.flag)
+    return found
+
+
+def _paths(kind: type[BaseModel], path: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
+    """Every leaf of a section."""
+    for name, info in kind.model_fields.items():
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _paths(annotation, (*path, name))
+        else:
+            yield (*path, name)
+
+
+def _keys(types: Mapping[str, type[Params]]) -> list[str]:
+    return [".".join(path) for name, kind in types.items() for path in _paths(kind, (name,))]
+
+
+def _unknown(path: tuple[str, ...], types: Mapping[str, type[Params]], given: _Value) -> ConfigError:
+    key, known = ".".join(path), [*types, *_keys(types)]
+    close = difflib.get_close_matches(key, known, n=1) or [k for k in known if k.rpartition(".")[2] == path[-1]]
+    if not close:
+        near = difflib.get_close_matches(path[-1], [k.rpartition(".")[2] for k in known], n=1)
+        close = [k for k in known if near and k.rpartition(".")[2] == near[0]]
+    hint = f"did you mean {close[0]}?" if close else "`raypipe config show` lists every key"
+    msg = f"there is no section {key!r}" if len(path) == 1 else f"there is no key {key!r}"
+    where = given.file or given.origin
+    return ConfigError(msg, hint=hint, file=where)
+
+
+# --- values ------------------------------------------------------------------------------------
+
+
+def _with_nulls(annotation: Any, value: Any) -> Any:
+    """Text for "nothing" becomes None where the parameter may be None; elsewhere it stays text."""
+    if get_origin(annotation) in (Union, UnionType):
+        kinds = get_args(annotation)
+        if NoneType in kinds and value in ("", "null", "~"):
+            return None
+        rest = [kind for kind in kinds if kind is not NoneType]
+        return _with_nulls(rest[0], value) if len(rest) == 1 else value
+    if isinstance(value, list) and get_origin(annotation) in (list, tuple, set, frozenset) and get_args(annotation):
+        return [_with_nulls(get_args(annotation)[0], item) for item in value]
+    if isinstance(value, dict) and isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields
+        return {k: _with_nulls(fields[k].annotation, v) if k in fields else v for k, v in value.items()}
+    return value
+
+
+def _section(name: str, kind: type[Params], merged: Mapping[tuple[str, ...], _Value]) -> Params:
+    values: dict[str, Any] = {}
+    for path, value in merged.items():
+        if path[0] == name:
+            _put(values, path[1:], value.raw)
+    try:
+        params = kind.model_validate(values)
+    except ValidationError as error:
+        raise _invalid(name, error, merged) from None
+    _check_finite(name, params.model_dump(), merged)
+    return params
+
+
+def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for part in path[:-1]:
+        values = values.setdefault(part, {})
+    values[path[-1]] = value
+
+
+def _invalid(name: str, error: ValidationError, merged: Mapping[tuple[str, ...], _Value]) -> ConfigError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    path = (name, *(str(part) for part in first["loc"]))
+    given = next((merged[path[:n]] for n in range(len(path), 0, -1) if path[:n] in merged), None)
+    text = first["msg"].removeprefix("Value error, ")
+    value = redact(repr(first["input"]))[:80] if given and not isinstance(given.raw, SecretStr) else ""
+    msg = f"{text[:1].lower()}{text[1:]}" + (f", not {value}" if value and given and not _is_secret(path) else "")
+    return ConfigError(msg, key=".".join(path), file=(given.file or given.origin) if given else None)
+
+
+def _is_secret(path: tuple[str, ...]) -> bool:
+    kind: Any = section_types()[path[0]]
+    for part in path[1:]:
+        info = getattr(kind, "model_fields", {}).get(part)
+        kind = info.annotation if info else None
+    return kind is SecretStr
+
+
+def _check_finite(name: str, values: Mapping[str, Any], merged: Mapping[tuple[str, ...], _Value]) -> None:
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            given = merged.get((name, key))
+            msg = f"must be a finite number, not {value}"
+            raise ConfigError(msg, key=f"{name}.{key}", file=given.file if given else None)
+
+
+def _mask(value: Any) -> Any:
+    """Masked for people: what pydantic hides is hidden already, what looks like a secret is too."""
+    if isinstance(value, dict):
+        return {key: _mask(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_mask(item) for item in value]
+    return redact(value) if isinstance(value, str) else value

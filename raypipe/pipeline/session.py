@@ -1,0 +1,344 @@
+"""One run from request to record: plan, build, judge, report. The command line and the cluster tasks share it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import raypipe
+from raypipe.calendar import calendar
+from raypipe.config import Config, RunParams
+from raypipe.errors import DataQualityError, DeveloperError, NotYetError, RaypipeError, UsageError
+from raypipe.lake.names import check_run_id
+from raypipe.lake.store import Lake
+from raypipe.pipeline.driver import Progress, RunResult, execute
+from raypipe.pipeline.executor import Executor, Process, Serial
+from raypipe.pipeline.job import Outcome
+from raypipe.pipeline.nodes import ONCE
+from raypipe.pipeline.plan import Plan, Request, make_plan, stage_tables
+from raypipe.pipeline.quality import check_coverage
+from raypipe.pipeline.record import RunRecord, new_run_id, write_record
+from raypipe.pipeline.work import peak_rss_bytes
+from raypipe.redact import redact
+
+__all__ = [
+    "Observer",
+    "Order",
+    "Wish",
+    "choose_executor",
+    "local_executor",
+    "make_request",
+    "plan_request",
+    "report_key",
+    "run_planned",
+    "run_wish",
+    "states",
+    "states_after",
+    "write_report",
+]
+
+#: Projected CPU seconds below which starting workers, or Ray, costs more than it saves.
+TINY, SMALL = 2.0, 30.0
+
+#: (name, run section) -> the executor, not yet started.
+ExecutorFactory = Callable[[str, RunParams], Executor]
+
+
+class Observer(Protocol):
+    """Told how a run goes."""
+
+    def planned(self, plan: Plan, executor: str, workers: int) -> None:
+        """The run starts."""
+        ...
+
+    def progress(self, progress: Progress) -> None:
+        """A job ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asked for: a range or single sessions, steps, and how strictly. As in `Request` otherwise."""
+
+    start: dt.date | None = None
+    end: dt.date | None = None
+    dates: tuple[dt.date, ...] = ()
+    steps: tuple[str, ...] = ()
+    force: bool = False
+    only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How a request is to be carried out.
+
+    Attributes
+    ----------
+    command
+        The command line that repeats the run, for the record.
+    stop
+        Set when the user wants the run to end.
+    make_executor
+        Makes the executor of a name; the Ray edge passes one that knows Ray.
+    observer
+        Told how the run goes.
+    """
+
+    command: str
+    make_executor: ExecutorFactory
+    observer: Observer | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+def local_executor(name: str, run: RunParams) -> Executor:
+    """An executor of this machine.
+
+    Raises
+    ------
+    DeveloperError
+        If the name is not ``serial`` or ``process``.
+    """
+    if name == "serial":
+        return Serial()
+    if name == "process":
+        return Process(cpus(run))
+    msg = f"{name!r} is not an executor of one machine"
+    raise DeveloperError(msg)
+
+
+def cpus(run: RunParams) -> int:
+    """Jobs at a time on this machine: as asked, else one per CPU that this process may use."""
+    if run.workers:
+        return run.workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_executor(run: RunParams, cost: float) -> str:
+    """The executor's name: as asked, or by what is cheapest to start for so much work.
+
+    Parameters
+    ----------
+    run
+        The run section; ``auto`` lets the work decide.
+    cost
+        Projected CPU seconds.
+
+    Examples
+    --------
+    >>> choose_executor(RunParams(workers=4), cost=12.0)
+    'process'
+    >>> choose_executor(RunParams(address="auto"), cost=12.0)
+    'ray'
+    """
+    if run.executor != "auto":
+        return run.executor
+    if run.address:
+        return "ray"
+    if run.workers == 1 or cost < TINY:
+        return "serial"
+    return "process" if cost < SMALL else "ray"
+
+
+def make_request(config: Config, wish: Wish) -> Request:
+    """What a person asked for, as a request to the plan.
+
+    Raises
+    ------
+    UsageError
+        If the range is empty, dates and a range are mixed, or a date is no session of the exchange.
+    """
+    if wish.dates and (wish.start or wish.end):
+        msg = "dates and a range exclude each other"
+        raise UsageError(msg, hint="use --dates, or --start and --end")
+    if wish.start and wish.end and wish.end < wish.start:
+        msg = f"the end {wish.end} is before the start {wish.start}"
+        raise UsageError(msg)
+    return Request(
+        start=wish.start,
+        end=wish.end,
+        steps=wish.steps,
+        items=_items_of_dates(config, wish) if wish.dates else None,
+        force=wish.force,
+        only=wish.only,
+        allow_holes=config.run.allow_holes,
+    )
+
+
+def _items_of_dates(config: Config, wish: Wish) -> frozenset[tuple[str, str]]:
+    """Every (table, partition) of some sessions: weekly tables by their Monday, once-tables whole."""
+    sessions = [calendar().session(date) for date in wish.dates]
+    found: set[tuple[str, str]] = set()
+    for name, stage in stage_tables(config.params).items():
+        grain = stage.table(config.params[stage.name]).grain
+        keys = {"week": {s.monday.isoformat() for s in sessions}, "once": {ONCE}}
+        found |= {(name, key) for key in keys.get(grain, {session.key for session in sessions})}
+    return frozenset(found)
+
+
+def plan_request(config: Config, request: Request, dates: Sequence[dt.date] = ()) -> tuple[Lake, Plan]:
+    """Open the lake and compare what is wanted with what is there; changes nothing.
+
+    Parameters
+    ----------
+    config, request
+        The configuration and what is wanted.
+    dates
+        Sessions that must be there.
+
+    Raises
+    ------
+    NotYetError
+        If the lake has no input for a session of ``dates``, or for any session of the request's range.
+    """
+    lake = Lake(config.lake.location)
+    plan = make_plan(lake, config.params, request, workers=cpus(config.run))
+    known = {item.partition for item in plan.items}
+    missing = [date.isoformat() for date in dates if date.isoformat() not in known]
+    if missing:
+        msg = f"the lake has no file of {missing[0]}"
+        raise NotYetError(msg, hint=f"fetch it: raypipe ingest --start {missing[0]} --end {missing[-1]}")
+    if (request.start or request.end) and not known - {ONCE}:
+        msg = f"the lake has no file of a session from {request.start or 'the beginning'} to {request.end or 'today'}"
+        raise NotYetError(msg, hint="fetch them with raypipe ingest; raypipe check-missing says what there is")
+    return lake, plan
+
+
+def run_wish(config: Config, wish: Wish, order: Order) -> RunRecord:
+    """Plan and build what a person asked for; see `run_planned`."""
+    lake, plan = plan_request(config, make_request(config, wish), wish.dates)
+    return run_planned(config, lake, plan, order)
+
+
+def run_planned(config: Config, lake: Lake, plan: Plan, order: Order) -> RunRecord:
+    """Build what a plan says, and record it in the lake.
+
+    The record is written when the run starts, so that a run whose driver dies can be retried, and again when it
+    ends. A run with nothing to build and nothing blocked leaves the lake as it was, with no record.
+
+    Raises
+    ------
+    RaypipeError
+        If the run cannot be planned, or its executor or its storage is lost; what was built stays.
+    """
+    name = choose_executor(config.run, plan.cost)
+    record = _new_record(config, order, name, plan)
+    if not plan.waves:
+        return _without_work(lake, record, plan)
+    with order.make_executor(name, config.run) as executor:
+        record.executor, record.workers = executor.name, executor.workers
+        write_record(lake, record)
+        if order.observer:
+            order.observer.planned(plan, executor.name, executor.workers)
+        return _carry_out(lake, record, plan, executor, order, config)
+
+
+def _new_record(config: Config, order: Order, executor: str, plan: Plan) -> RunRecord:
+    now = time.time_ns()
+    record = RunRecord(
+        run_id=new_run_id(now),
+        command=redact(order.command),
+        executor=executor,
+        workers=cpus(config.run),
+        started_ns=now,
+        config=config.masked(),
+        code_version=raypipe.__version__,
+    )
+    record.plan(plan)
+    return record
+
+
+def _without_work(lake: Lake, record: RunRecord, plan: Plan) -> RunRecord:
+    record.status, record.exit_code, record.finished_ns = "done", 0, time.time_ns()
+    if plan.blocked:
+        record.status, record.exit_code = "failed", 1
+        write_record(lake, record)
+    return record
+
+
+def _carry_out(
+    lake: Lake, record: RunRecord, plan: Plan, executor: Executor, order: Order, config: Config
+) -> RunRecord:
+    seen: list[Outcome] = []
+
+    def progress(progress: Progress) -> None:
+        seen.extend(progress.latest)
+        if order.observer:
+            order.observer.progress(progress)
+
+    try:
+        result = execute(plan, executor, stop=order.stop, progress=progress)
+    except RaypipeError as error:
+        _finish(lake, record, RunResult(seen), error.exit_code)
+        raise
+    gate = 0 if result.stopped else _judge(lake, record, result, config.run)
+    _finish(lake, record, result, result.exit_code or (1 if plan.blocked else gate))
+    write_report(lake, record, config)
+    return record
+
+
+def _judge(lake: Lake, record: RunRecord, result: RunResult, run: RunParams) -> int:
+    """The data-quality pass over what was built; 3 if its gate is closed."""
+    if run.dq == "off":
+        return 0
+    found = check_coverage(lake, result.outcomes)
+    record.quality = [finding.to_dict() for finding in found]
+    closed = run.dq == "fail" and any(finding.level == "failed" for finding in found)
+    return DataQualityError.exit_code if closed else 0
+
+
+def write_report(lake: Lake, record: RunRecord, config: Config) -> str:
+    """Write the page of a run beside its record. Returns its key."""
+    from raypipe.report.ops import render_run
+
+    key = report_key(record.run_id)
+    page = render_run(json.loads(record.to_json()), states_after(lake, record, config))
+    lake.store.put_bytes(key, page.encode())
+    return key
+
+
+def report_key(run_id: str) -> str:
+    """Where the page of a run stands in the lake."""
+    return f"runs/{check_run_id(run_id)}/report.html"
+
+
+def states_after(lake: Lake, record: RunRecord, config: Config) -> dict[str, dict[str, str]]:
+    """Per table the state of every partition, as the lake is now and as the run saw it."""
+    plan = make_plan(lake, config.params, Request(allow_holes=config.run.allow_holes))
+    return states(plan, record)
+
+
+def states(plan: Plan, record: RunRecord | None) -> dict[str, dict[str, str]]:
+    """Per table the state of every partition of a plan: as in `Node`, or ``built`` or ``failed`` by a run's record."""
+    ended = {(o.table, o.partition): o.status for o in record.outcomes} if record else {}
+    found: dict[str, dict[str, str]] = {}
+    for item in plan.items:
+        status = ended.get((item.table, item.partition), "")
+        shown = status if status == ("built" if item.state == "current" else "failed") else item.state
+        found.setdefault(item.table, {})[item.partition] = shown
+    return found
+
+
+def _finish(lake: Lake, record: RunRecord, result: RunResult, exit_code: int) -> RunRecord:
+    record.outcomes = [_clean(outcome) for outcome in result.outcomes]
+    record.finished_ns, record.exit_code = time.time_ns(), exit_code
+    record.status = "stopped" if result.stopped else "failed" if exit_code else "done"
+    record.peak_rss_bytes = peak_rss_bytes()
+    write_record(lake, record)
+    return record
+
+
+def _clean(outcome: Outcome) -> Outcome:
+    """An outcome whose error tells no secret."""
+    if outcome.error is None:
+        return outcome
+    values: Mapping[str, str] = {name: redact(value) for name, value in outcome.error.values.items()}
+    error = replace(
+        outcome.error, message=redact(outcome.error.message), trace=redact(outcome.error.trace), values=values
+    )
+    return replace(outcome, error=error)
