@@ -1,0 +1,1 @@
+"""Suites that every family, executor and source must pass."""

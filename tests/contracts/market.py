@@ -1,0 +1,382 @@
+"""A small made-up market for the family suite: tables by name, cut or replaced from any moment on.
+
+A generator per *vendor* table stands in `SOURCES`; the tables of families are made by running the families.
+A new family needs nothing here unless it reads a vendor table that is not there yet: then add a function
+with ``@source``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.util
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raypipe.calendar import Session, at_exchange_time, calendar
+from raypipe.schema.discovery import families
+from raypipe.schema.family import Family, Inputs, Params, Read
+from raypipe.schema.spec import Table
+from raypipe.schema.tables import DAY_AGGS, MINUTE_AGGS, REFERENCE, SPLITS
+
+Partitions = Mapping[dt.date | None, pa.Table]
+Generate = Callable[[np.random.Generator, Sequence[Session]], dict[dt.date | None, pa.Table]]
+Known = Callable[[pa.Table], np.ndarray]
+
+PACKAGES = ("raypipe.features", "raypipe.events", "raypipe.labels")
+#: In bytewise order; some are for the rules of symbol cleaning.
+SYMBOLS = (
+    *("AAA", "AGNC", "AGNCP", "BACpK", "BBB", "BF.A", "CCC", "COOP", "EEE", "GGG", "HH", "KKK", "LULU"),
+    *("NTEST", "PQR", "SHIP", "SNAP", "TT", "UU", "XYZ.WS", "YY", "ZZZZW", "b"),
+)
+MINUTE_NS = 60 * 10**9
+
+
+@dataclass(frozen=True)
+class Source:
+    """How rows of a vendor table are made, and when each could first be known."""
+
+    table: Table
+    generate: Generate
+    known_ns: Known
+
+
+SOURCES: dict[str, Source] = {}
+
+
+def source(table: Table, known_ns: Known) -> Callable[[Generate], Generate]:
+    """Register the generator of a vendor table."""
+
+    def register(generate: Generate) -> Generate:
+        SOURCES[table.name] = Source(table, generate, known_ns)
+        return generate
+
+    return register
+
+
+@lru_cache(maxsize=1)
+def all_families() -> dict[str, Family]:
+    """Every family of the library, by name."""
+    there = [package for package in PACKAGES if importlib.util.find_spec(package)]
+    return {name: family for package in there for name, family in families(package).items()}
+
+
+# --- when a row is known -----------------------------------------------------------------------
+
+
+def end_of_session(table: pa.Table) -> np.ndarray:
+    """20:00 exchange time of each row's session."""
+    return _by_date(table["session"], lambda date: calendar().session(date).ext_end_ns)
+
+
+def midnight_of(column: str) -> Known:
+    """00:00 exchange time of each row's date in a column."""
+    return lambda table: _by_date(table[column], lambda date: at_exchange_time(date, dt.time(0)))
+
+
+def _by_date(dates: pa.ChunkedArray, moment: Callable[[dt.date], int]) -> np.ndarray:
+    encoded = dates.combine_chunks().dictionary_encode()
+    return np.array([*map(moment, encoded.dictionary.to_pylist()), 0], dtype=np.int64)[encoded.indices.to_numpy()]
+
+
+def time_column(spec: Table) -> str:
+    """The column that says when a row of a family's table could first be known."""
+    return next(name for name in ("label_known_ns", "available_ns", "decision_ns") if name in spec)
+
+
+# --- vendor tables -----------------------------------------------------------------------------
+
+
+def _encoded(names: Iterable[str]) -> pa.DictionaryArray:
+    return pa.array(list(names), pa.string()).dictionary_encode()
+
+
+def _bars(rng: np.random.Generator, start: np.ndarray) -> dict[str, np.ndarray]:
+    close = np.round(np.maximum(start * np.exp(rng.normal(0, 0.03, len(start))), 0.05), 2)
+    first = np.round(np.maximum(start, 0.05), 2)
+    return {
+        "open": first,
+        "high": np.round(np.maximum(first, close) * 1.02, 2),
+        "low": np.round(np.minimum(first, close) * 0.97, 2),
+        "close": close,
+        "volume": np.round(rng.lognormal(13.5, 1.0, len(start))),
+    }
+
+
+@source(DAY_AGGS, end_of_session)
+def day_aggs(rng: np.random.Generator, sessions: Sequence[Session]) -> dict[dt.date | None, pa.Table]:
+    """Random walks from 0.5 to 50 dollars; some symbols miss sessions, some appear late or stop early."""
+    price = rng.uniform(0.5, 12, len(SYMBOLS)) * np.where(rng.random(len(SYMBOLS)) < 0.2, 4, 1)
+    presence = rng.uniform(0.6, 1.0, len(SYMBOLS))
+    first, last = rng.integers(0, 8, len(SYMBOLS)), len(sessions) - rng.integers(0, 8, len(SYMBOLS))
+    made: dict[dt.date | None, pa.Table] = {}
+    for i, session in enumerate(sessions):
+        here = np.flatnonzero((rng.random(len(SYMBOLS)) < presence) & (first <= i) & (i <= last))
+        bars = _bars(rng, price[here] * np.exp(rng.normal(0, 0.02, len(here))))
+        price[here] = bars["close"]
+        transactions = pa.array(rng.integers(1, 999, len(here)), pa.int32(), mask=rng.random(len(here)) < 0.1)
+        made[session.date] = DAY_AGGS.build(
+            {
+                "session": pa.array([session.date] * len(here), pa.date32()),
+                "symbol": _encoded(SYMBOLS[k] for k in here),
+                "window_start_ns": pa.array([session.midnight_ns] * len(here), pa.int64()),
+                **{name: pa.array(values) for name, values in bars.items()},
+                "transactions": transactions,
+            }
+        )
+    return made
+
+
+@source(MINUTE_AGGS, lambda table: table["window_start_ns"].to_numpy() + MINUTE_NS)
+def minute_aggs(rng: np.random.Generator, sessions: Sequence[Session]) -> dict[dt.date | None, pa.Table]:
+    """Up to 60 bars per symbol and session, in every segment, with holes."""
+    return {session.date: _minutes(rng, session) for session in sessions}
+
+
+def _minutes(rng: np.random.Generator, session: Session) -> pa.Table:
+    names, starts, parts = [], [], []
+    for name in SYMBOLS:
+        count = int(rng.integers(0, 60))
+        minutes = np.sort(rng.choice(16 * 60, count, replace=False))
+        names += [name] * count
+        starts.append(session.ext_start_ns + minutes.astype(np.int64) * MINUTE_NS)
+        parts.append(_bars(rng, rng.uniform(2, 20) * np.exp(np.cumsum(rng.normal(0, 0.01, count)))))
+    window = np.concatenate(starts)
+    segment = np.where(window < session.open_ns, "pre", np.where(window < session.close_ns, "rth", "post"))
+    return MINUTE_AGGS.build(
+        {
+            "session": pa.array([session.date] * len(window), pa.date32()),
+            "symbol": _encoded(names),
+            "window_start_ns": pa.array(window),
+            **{name: pa.array(np.concatenate([part[name] for part in parts])) for name in parts[0]},
+            "transactions": pa.array(rng.integers(1, 50, len(window)), pa.int32()),
+            "segment": _encoded(segment),
+        }
+    )
+
+
+@source(SPLITS, midnight_of("ex_session"))
+def splits(rng: np.random.Generator, sessions: Sequence[Session]) -> dict[dt.date | None, pa.Table]:
+    """Several splits per symbol, ex on sessions with and without a bar, and one of a symbol that never trades."""
+    dates = [session.date for session in sessions]
+    pairs = {(str(rng.choice(SYMBOLS)), dates[int(i)]) for i in rng.integers(0, len(dates), 30)}
+    rows = sorted({*pairs, ("GONE", dates[-1])}, key=lambda pair: (pair[0].encode(), pair[1]))
+    ratios = rng.choice([2.0, 4.0, 0.1, 1.5, 7.0, 1 / 3], len(rows))
+    return {
+        None: SPLITS.build(
+            {
+                "symbol": _encoded(symbol for symbol, _ in rows),
+                "ex_session": pa.array([date for _, date in rows], pa.date32()),
+                "split_ratio": pa.array(ratios),
+            }
+        )
+    }
+
+
+@source(REFERENCE, midnight_of("as_of"))
+def reference(rng: np.random.Generator, sessions: Sequence[Session]) -> dict[dt.date | None, pa.Table]:
+    """A snapshot as old as the first session and three later ones, each without some of the symbols."""
+    later = rng.choice(len(sessions) - 1, 3, replace=False) + 1
+    dates = [sessions[0].date, *(sessions[int(i)].date for i in sorted(later))]
+    rows = [(date, name) for date in dates for name in sorted(SYMBOLS, key=str.encode) if rng.random() < 0.7]
+    return {
+        None: REFERENCE.build(
+            {
+                "as_of": pa.array([date for date, _ in rows], pa.date32()),
+                "symbol": _encoded(name for _, name in rows),
+                "type": _encoded(rng.choice(["CS", "ETF", "PFD", "WARRANT", "UNIT"], len(rows))),
+            }
+        )
+    }
+
+
+# --- markets -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Market:
+    """The tables of one made-up market, made when first asked for.
+
+    Attributes
+    ----------
+    sessions
+        The sessions it has.
+    seed
+        Two markets of different seeds share nothing but the names of symbols.
+    """
+
+    sessions: Sequence[Session]
+    seed: int = 0
+    _made: dict[str, Partitions] = field(default_factory=dict, repr=False)
+
+    def table(self, name: str) -> Partitions:
+        """The partitions of a table, by date in order; a once-table stands under None."""
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> Partitions:
+        if name in SOURCES:
+            rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+            return SOURCES[name].generate(rng, self.sessions)
+        family, params = provider(name)
+        made = family.compute(read(self, family, params, self.sessions), params).table
+        spec = family.table(params)
+        return {date: made.filter(pc.equal(made[spec.split_column], date)) for date in _dates(spec, self.sessions)}
+
+
+def provider(name: str) -> tuple[Family, Params]:
+    """The family that provides a table, with its default parameters."""
+    for family in all_families().values():
+        params = family.params()
+        if family.table(params).name == name:
+            return family, params
+    msg = f"nothing provides {name}: register its generator with @source in tests/contracts/market.py"
+    raise LookupError(msg)
+
+
+@dataclass
+class Spliced(Market):
+    """One market up to a moment, and another after it: in every table, the rows of each that it is time for.
+
+    Attributes
+    ----------
+    before, after
+        The two markets; without ``after`` the first is cut.
+    at_ns
+        Rows known at that moment are taken from ``before``, all others from ``after``.
+    """
+
+    before: Market | None = None
+    after: Market | None = None
+    at_ns: int = 0
+
+    def _make(self, name: str) -> Partitions:
+        assert self.before is not None
+        early, late = self.before.table(name), self.after.table(name) if self.after else {}
+        dates = sorted({*early, *late} - {None}) or [None]
+        made = {date: self._splice(name, early.get(date), late.get(date)) for date in dates}
+        return {date: table for date, table in made.items() if table.num_rows or self._held(date, early, late)}
+
+    def _held(self, date: dt.date | None, early: Partitions, late: Partitions) -> bool:
+        """Whether a partition without rows is there all the same."""
+        over = date is None or calendar().session(date).ext_end_ns <= self.at_ns
+        return date in (early if over else late)
+
+    def _splice(self, name: str, early: pa.Table | None, late: pa.Table | None) -> pa.Table:
+        spec, known_ns = _spec(name)
+        parts = [spec.empty()]
+        if early is not None:
+            parts.append(early.filter(pa.array(known_ns(early) <= self.at_ns)))
+        if late is not None:
+            parts.append(late.filter(pa.array(known_ns(late) > self.at_ns)))
+        whole = pa.concat_tables(parts).unify_dictionaries()
+        keys = [(column, "ascending") for column in spec.key]
+        plain = whole.select(spec.key)
+        for i, column in enumerate(spec.key):
+            if pa.types.is_dictionary(plain[column].type):
+                plain = plain.set_column(i, column, plain[column].cast(pa.string()).cast(pa.binary()))
+        return whole.take(pc.sort_indices(plain, sort_keys=keys))
+
+
+def _spec(name: str) -> tuple[Table, Known]:
+    if name in SOURCES:
+        return SOURCES[name].table, SOURCES[name].known_ns
+    family, params = provider(name)
+    spec = family.table(params)
+    return spec, lambda table: table[time_column(spec)].to_numpy()
+
+
+def cut(market: Market, at_ns: int) -> Market:
+    """The market as it was known at a moment."""
+    return Spliced(market.sessions, before=market, at_ns=at_ns)
+
+
+def with_future(market: Market, noise: Market, at_ns: int) -> Market:
+    """The market up to a moment, and noise after it."""
+    return Spliced(market.sessions, before=market, after=noise, at_ns=at_ns)
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def units(spec: Table, sessions: Sequence[Session]) -> dict[dt.date, list[Session]]:
+    """The sessions of each partition, by the partition's date: one, or the calendar's of its week."""
+    if spec.grain != "week":
+        return {session.date: [session] for session in sessions}
+    mondays = dict.fromkeys(session.monday for session in sessions)
+    return {monday: [calendar().session(date) for date in calendar().week(monday)] for monday in mondays}
+
+
+def _dates(spec: Table, sessions: Sequence[Session]) -> list[dt.date]:
+    return list(units(spec, sessions))
+
+
+def window(read: Read, own: Sequence[Session]) -> list[dt.date]:
+    """The calendar sessions that a read covers for one partition."""
+    dates = calendar()
+    first, last = own[0].date, own[-1].date
+    before = dates.dates(dates.offset(first, -read.before), first)[:-1] if read.before else []
+    after = dates.dates(last, dates.offset(last, read.after))[1:] if read.after else []
+    return [*before, *([session.date for session in own] if read.own else []), *after]
+
+
+def read(market: Market, family: Family, params: Params, targets: Sequence[Session]) -> Inputs:
+    """What a plan would hand a family for those targets: no partition, column or row beyond what it requires.
+
+    For a weekly family the targets are made up to whole weeks.
+    """
+    owns = list(units(family.table(params), targets).values())
+    wanted: dict[str, dict[dt.date | None, dict[str, None]]] = {}
+    reads = family.requires(params)
+    for item in reads:
+        columns = wanted.setdefault(item.table, {})
+        for date in {date for own in owns for date in ([None] if is_once(item.table) else window(item, own))}:
+            if not (item.unless and date in market.table(item.unless)):
+                columns.setdefault(date, {}).update(dict.fromkeys(item.columns or _spec(item.table)[0].names))
+    tables: dict[str, dict[dt.date | None, pa.Table]] = {}
+    for name, by_date in wanted.items():
+        have = market.table(name)
+        dates = [date for date in have if date in by_date]
+        tables[name] = {date: have[date].select(list(by_date[date])) for date in dates}
+    first, last = _span(reads, owns)
+    for item in reads:
+        if item.rows is not None and tables.get(item.table):
+            tables[item.table] = {None: item.rows(market.table(item.table)[None], first, last)}
+    everything = [session for own in owns for session in own]
+    known = {d for t in tables.values() for d in t if d} | {session.date for session in everything}
+    return Inputs(tuple(everything), tables, {date: calendar().session(date) for date in sorted(known)})
+
+
+def _span(reads: Iterable[Read], owns: Sequence[Sequence[Session]]) -> tuple[dt.date, dt.date]:
+    before = max((item.before for item in reads), default=0)
+    return calendar().offset(owns[0][0].date, -before), owns[-1][-1].date
+
+
+def is_once(name: str) -> bool:
+    """Whether a table is one file."""
+    return _spec(name)[0].grain == "once"
+
+
+def buildable(market: Market, family: Family, params: Params, targets: Sequence[Session]) -> list[Session]:
+    """Those targets whose required own (and later) partitions the market has."""
+    spec = family.table(params)
+    kept = []
+    for own in units(spec, targets).values():
+        need = [item for item in family.requires(params) if not item.optional and not is_once(item.table)]
+        missing = any(_lacks(market, item, own) for item in need)
+        optional = [i for i in family.requires(params) if i.optional and i.own and not is_once(i.table)]
+        nothing = not need and all(_lacks(market, item, own) for item in optional)
+        kept += [] if missing or nothing else own
+    return kept
+
+
+def _lacks(market: Market, item: Read, own: Sequence[Session]) -> bool:
+    have = market.table(item.table)
+    late = window(Read(item.table, after=item.after, own=False), own)
+    return (item.own and not any(session.date in have for session in own)) or any(date not in have for date in late)

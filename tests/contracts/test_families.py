@@ -1,0 +1,37 @@
+"""Every family of the library against the family suite, and planted cheats that the suite must catch."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contracts.family import CHECKS, Case
+from tests.contracts.market import all_families
+
+#: Parameters beside the defaults under which a family is judged too: small windows see more on a small market.
+SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
+    "daily": ({"max_gap_sessions": 2, "prefilter_price_range": [2.0, 6.0], "adjust": "none", "clean_symbols": False},),
+    "weekly": ({"max_gap_weeks": 1},),
+    "filtered": (
+        {"prefilter_window_sessions": 1, "prefilter_min_days": 0, "prefilter_min_avg_volume": 0},
+        {"prefilter_price_range": [3.0, 20.0]},
+    ),
+}
+#: What a family is judged with instead of its defaults, where these select nothing on a small market.
+INSTEAD: dict[str, dict[str, object]] = {
+    "filtered": {"prefilter_window_sessions": 12, "prefilter_min_days": 7, "prefilter_min_avg_volume": 500_000},
+}
+
+
+def cases() -> list[Case]:
+    made = []
+    for name, family in all_families().items():
+        usual = INSTEAD.get(name, {})
+        variants = [{}, *SETTINGS.get(name, ())]
+        made += [Case(family, family.params(**{**usual, **extra}), seed) for seed, extra in enumerate(variants)]
+    return made
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("case", cases(), ids=lambda case: f"{case}-{case.seed}")
+def test_family(case, check):
+    check(case)

@@ -1,0 +1,1 @@
+"""Slow, plain definitions that the library is held against."""
