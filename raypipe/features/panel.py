@@ -112,7 +112,7 @@ class Panel:
 
 def stack(spec: Table, parts: Sequence[pa.Table]) -> pa.Table:
     """Partitions one under the other, each with a dictionary of its own, so that a slice carries no other's names."""
-    return pa.concat_tables([part.cast(spec.arrow) for part in parts]) if parts else spec.empty()
+    return pa.concat_tables(parts) if parts else spec.empty()
 
 
 def known_splits(table: pa.Table, first: dt.date, last: dt.date) -> pa.Table:

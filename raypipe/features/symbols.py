@@ -223,4 +223,4 @@ def _words(codes: np.ndarray, words: pa.Array, *, null: np.ndarray | None = None
     return pa.DictionaryArray.from_arrays(pa.array(indices, mask=null), packed.dictionary)
 
 
-FAMILY = Family("symbols", 1, SymbolsParams, table, requires, compute, cost=0.03, chunk=63)
+FAMILY = Family("symbols", 1, SymbolsParams, table, requires, compute, cost=0.03, chunk=63, fuse="day")

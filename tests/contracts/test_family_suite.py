@@ -52,7 +52,7 @@ def toy(rule: Rule, *extra: Read, table: Table = TABLE, store_nan: bool = False)
             rows_of(target.date, target.ext_end_ns, rule(target.date, closes, inputs), store_nan=store_nan)
             for target in inputs.targets
         ]
-        return Result(pa.concat_tables(parts).cast(table.arrow))
+        return Result(pa.table(pa.concat_tables(parts).columns, schema=table.arrow))
 
     reads = (Read(DAY_AGGS.name, ("symbol", "close"), before=BACK), *extra)
     return Family("toy", 1, Params, lambda _: table, lambda _: reads, compute)
