@@ -23,7 +23,7 @@ from raypipe.pipeline.stages import Stage
 from raypipe.schema.family import Params, Read
 from raypipe.schema.spec import Table
 
-__all__ = ["Node", "Nodes", "State"]
+__all__ = ["ONCE", "Node", "Nodes", "State"]
 
 State = Literal["current", "stale", "missing", "blocked", "pending"]
 ONCE = "all"

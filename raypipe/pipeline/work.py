@@ -32,6 +32,9 @@ from raypipe.schema.spec import Table
 
 __all__ = ["Work", "build_family", "run_job", "target_sessions"]
 
+#: Long-lived workers collect garbage after large jobs; after every small one it cost a third of the run.
+_COLLECT_ABOVE_CPU_SECONDS = 0.5
+
 
 class Work:
     """What a stage's build function is given: the lake, the job, parameters, and tables in memory.
@@ -192,7 +195,8 @@ def run_job(job: Job) -> list[Outcome]:
         failed |= {(o.table, o.partition) for o in outcomes if o.status != "built"}
         if targets[-1] is _last_of_partition(job.targets, targets[-1].partition):
             work.forget(targets[-1].partition)
-    gc.collect()
+    if job.cost >= _COLLECT_ABOVE_CPU_SECONDS:
+        gc.collect()
     return outcomes
 
 

@@ -113,6 +113,7 @@ class Table:
     version: int = 1
     floats: Literal["dictionary", "split"] = "dictionary"
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)
+    _cached: dict[str, pa.Schema] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for column in self.columns:
@@ -138,8 +139,10 @@ class Table:
 
     @property
     def arrow(self) -> pa.Schema:
-        """The Arrow schema."""
-        return pa.schema([column.arrow for column in self.columns])
+        """The Arrow schema; made once, because every read and write asks for it."""
+        if "schema" not in self._cached:
+            self._cached["schema"] = pa.schema([column.arrow for column in self.columns])
+        return self._cached["schema"]
 
     @property
     def digest(self) -> str:
