@@ -26,15 +26,18 @@ if TYPE_CHECKING:
 __all__ = [
     "CORPORATE",
     "RAW",
+    "RECEIPT",
     "RawFile",
     "RawInventory",
     "Receipt",
     "corporate_file",
+    "known_sha256",
     "raw_digest",
     "raw_files",
     "raw_inventory",
     "read_receipts",
     "receipt_of",
+    "renewed_receipt",
     "save_receipt",
 ]
 
@@ -75,9 +78,14 @@ class Receipt:
     size: int
     last_modified: str
     sha256: str
-    mtime_ns: int
-    stamp: str
-    fetched_ns: int
+    mtime_ns: int = 0
+    stamp: str = ""
+    fetched_ns: int = 0
+
+    def at(self, stat: Stat, now_ns: int | None = None) -> Receipt:
+        """The same receipt for the file as it is stored now; ``now_ns`` says that it came now."""
+        fetched_ns = self.fetched_ns if now_ns is None else now_ns
+        return replace(self, mtime_ns=stat.modified_ns, stamp=stat.stamp, fetched_ns=fetched_ns)
 
     def trusted(self, stat: Stat) -> bool:
         """Whether the hash still stands for the stored file."""
@@ -249,13 +257,13 @@ def save_receipt(store: ObjectStore, receipt: Receipt) -> None:
     store.put_bytes(receipt.key + RECEIPT, receipt.to_json())
 
 
-def known_sha256(store: ObjectStore, stat: Stat, receipt: Receipt | None) -> str:
-    """The hash of a stored file: from its receipt while that is trusted, else computed and noted."""
+def known_sha256(store: ObjectStore, stat: Stat, receipt: Receipt | None, *, save: bool = True) -> str:
+    """The hash of a stored file: from its receipt while that is trusted, else computed, and noted if ``save``."""
     if receipt and receipt.trusted(stat):
         return receipt.sha256
     sha256 = raw_digest(store, stat.key).sha256
-    renewed = _renewed(stat, receipt, sha256)
-    if renewed != receipt:
+    renewed = renewed_receipt(stat, receipt, sha256)
+    if save and renewed != receipt:
         try:
             save_receipt(store, renewed)
         except StorageError as error:
@@ -264,7 +272,8 @@ def known_sha256(store: ObjectStore, stat: Stat, receipt: Receipt | None) -> str
     return sha256
 
 
-def _renewed(stat: Stat, receipt: Receipt | None, sha256: str) -> Receipt:
-    base = receipt or Receipt(stat.key, "", "", stat.size, "", sha256, stat.modified_ns, stat.stamp, 0)
+def renewed_receipt(stat: Stat, receipt: Receipt | None, sha256: str) -> Receipt:
+    """A receipt for the content that a file has now; the vendor's facts stay, if there are any."""
+    base = receipt or Receipt(stat.key, "", "", stat.size, "", sha256)
     size = base.size if base.etag else stat.size
-    return replace(base, size=size, sha256=sha256, mtime_ns=stat.modified_ns, stamp=stat.stamp)
+    return replace(base, size=size, sha256=sha256).at(stat)
