@@ -165,7 +165,7 @@ def test_force_builds_what_is_current(built: Lake, params: dict[str, Params]) ->
 
 
 def test_an_unknown_step_names_the_known_ones(make_lake: MakeLake, params: dict[str, Params]) -> None:
-    with pytest.raises(UsageError, match="steps are .*daily"):
+    with pytest.raises(UsageError, match=r"steps are .*daily"):
         make_plan(make_lake(), params, Request(steps=("dayly",)))
 
 
@@ -193,7 +193,11 @@ def test_a_split_of_tomorrow_leaves_yesterday_current(built: Lake, params: dict[
     run(built, params, Request(steps=("symbols", *DAILY)))
     with (folder / "splits.csv").open("a") as file:
         file.write("PLTA,2025-11-06,1,2\n")
-    stale = {key for key, i in items(make_plan(built, params, Request(steps=DAILY)), "silver/daily").items() if i.state != "current"}
+    stale = {
+        key
+        for key, i in items(make_plan(built, params, Request(steps=DAILY)), "silver/daily").items()
+        if i.state != "current"
+    }
     assert stale == {"2025-11-06", "2025-11-07"}
 
 
