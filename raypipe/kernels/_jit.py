@@ -69,9 +69,10 @@ def default_cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def _settle_environment() -> None:
-    """State the defaults that numba reads while it is imported; they reach child processes too.
+    """State the defaults that numba reads while it is imported: the cache folder, and one thread.
 
-    Does nothing if numba is there already: it refuses a new thread count once its threads run.
+    They reach child processes too. Does nothing if numba is there already, as it refuses a new thread count once its
+    threads run.
     """
     if "numba" not in sys.modules:
         os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache_dir()))

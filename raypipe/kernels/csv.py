@@ -41,7 +41,6 @@ __all__ = [
     "ohlc_rules",
     "parse_block",
     "parse_blocks",
-    "run_symbols",
 ]
 
 
@@ -250,25 +249,6 @@ def _check_request(start: int, layout: list[int], capacity: int, max_rows: int) 
     if start < HEAD or not 1 <= max_rows <= capacity:
         msg = f"expected start >= {HEAD} and 1 <= max_rows <= {capacity}; got start {start}, max_rows {max_rows}"
         raise ValueError(msg)
-
-
-def run_symbols(text: NDArray[np.uint8], columns: Columns) -> list[str]:
-    """Symbols of the runs, one string each, exactly as in the file.
-
-    Parameters
-    ----------
-    text
-        The text that was parsed.
-    columns
-        Cut to their runs, as :func:`parse_blocks` and :meth:`Columns.head` give them.
-
-    Returns
-    -------
-    list of str
-        One per run.
-    """
-    places = zip(columns.symbol_start.tolist(), columns.symbol_end.tolist(), strict=True)
-    return [str(text.data[begin:end], "ascii") for begin, end in places]
 
 
 def line_number(text: NDArray[np.uint8], offset: int) -> int:
