@@ -195,9 +195,16 @@ def run_job(job: Job) -> list[Outcome]:
         failed |= {(o.table, o.partition) for o in outcomes if o.status != "built"}
         if targets[-1] is _last_of_partition(job.targets, targets[-1].partition):
             work.forget(targets[-1].partition)
+    _collect(job)
+    return outcomes
+
+
+def _collect(job: Job) -> None:
+    """Leave nothing behind in a long-lived worker. What the first job imported is never looked at again."""
     if job.cost >= _COLLECT_ABOVE_CPU_SECONDS:
         gc.collect()
-    return outcomes
+        if not gc.get_freeze_count():
+            gc.freeze()
 
 
 def run_job_json(text: str) -> str:
