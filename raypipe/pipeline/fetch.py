@@ -15,7 +15,7 @@ from functools import partial
 from raypipe.errors import ShortObjectError, SourceError, StorageError
 from raypipe.lake.faults import fault
 from raypipe.lake.objects import ObjectStore
-from raypipe.pipeline.digest import CHUNK, Digest, gzip_digest
+from raypipe.pipeline.digest import Digest, gzip_digest
 from raypipe.pipeline.listing import RemoteObject
 from raypipe.pipeline.parts import Part, locked_part
 from raypipe.pipeline.place import move_in, publish
@@ -27,6 +27,8 @@ __all__ = ["Fetcher", "pause_seconds"]
 #: Pause before attempt n + 1: up to this many seconds times 2 ** n, drawn evenly.
 BACKOFF_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
+#: Bytes asked of a body at a time. When a connection breaks, urllib3 drops what the broken read had got.
+BLOCK = 64 << 10
 
 
 class Fetcher:
@@ -75,7 +77,7 @@ class Fetcher:
         with locked_part(self._store, key) as part:
             got, content = self._get_checked(part, listed)
             receipt = Receipt(key, self._remote.uri, got.etag, content.size, got.last_modified, content.sha256)
-            publish(self._store, receipt, partial(move_in, self._store, part.path), self._now_ns())
+            publish(self._store, receipt, partial(move_in, self._store, part), self._now_ns())
             part.remove()
         return got
 
@@ -152,5 +154,5 @@ def _blocks(body: Body, listed: RemoteObject) -> Iterator[bytes]:
     from raypipe.lake.s3_client import storage_errors
 
     with contextlib.suppress(StorageError), storage_errors("", listed.key):
-        while block := body.stream.read(CHUNK):
+        while block := body.stream.read(BLOCK):
             yield block

@@ -136,7 +136,7 @@ def locked_part(store: ObjectStore, key: str) -> Iterator[Part]:
         try:
             yield part
         finally:
-            if path == private:
+            if path == private or part.size() == 0:
                 part.remove()
 
 

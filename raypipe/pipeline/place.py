@@ -10,6 +10,7 @@ from raypipe.errors import StorageError
 from raypipe.lake.faults import fault
 from raypipe.lake.names import inside
 from raypipe.lake.objects import ObjectStore
+from raypipe.pipeline.parts import Part
 from raypipe.pipeline.receipts import RAW, Receipt, raw_digest, save_receipt
 
 __all__ = ["link_in", "move_in", "publish", "supersede"]
@@ -75,17 +76,18 @@ def link_in(store: ObjectStore, path: Path, key: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def move_in(store: ObjectStore, path: Path, key: str) -> None:
-    """Store a file that is not needed after: moved on a local disk, else uploaded from where it is.
+def move_in(store: ObjectStore, part: Part, key: str) -> None:
+    """Store a part: moved on a local disk, else uploaded from where it is.
 
     A link would not do: a part that survives a kill beside the file that shares its bytes would be emptied
     by the next download, and the file with it.
     """
     if store.uri.startswith("s3://"):
-        store.put_file(key, path)
+        store.put_file(key, part.path)
         return
     temporary = store.staging(key)
-    path.rename(temporary)
+    part.etag_path.unlink(missing_ok=True)
+    part.path.rename(temporary)
     try:
         store.put_file(key, temporary)
     finally:
