@@ -11,9 +11,10 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import get_context
 from types import TracebackType
 from typing import Protocol, Self
@@ -79,11 +80,26 @@ def given_up(job: Job, attempts: int) -> list[Outcome]:
     return failed_outcomes(job.targets, Failure("WorkerDied", message))
 
 
+def parts(job: Job) -> list[Job]:
+    """A job cut into one per partition: the stages of one session may need each other, those of two do not."""
+    keys = dict.fromkeys(target.partition for target in job.targets)
+    return [replace(job, targets=tuple(t for t in job.targets if t.partition == key)) for key in keys]
+
+
 class Serial:
-    """Runs jobs one after the other in this process."""
+    """Runs jobs one after the other in this process.
+
+    Parameters
+    ----------
+    task
+        What runs a job: its text -> the text of its outcomes.
+    """
 
     name = "serial"
     workers = 1
+
+    def __init__(self, task: Callable[[str], str] = run_job_json) -> None:
+        self._task = task
 
     def __enter__(self) -> Self:
         return self
@@ -93,10 +109,8 @@ class Serial:
 
     def run(self, jobs: Sequence[Job], stop: threading.Event) -> Iterator[list[Outcome]]:
         """Run the jobs in the order given."""
-        from raypipe.pipeline.work import run_job
-
         for job in jobs:
-            yield cancelled(job) if stop.is_set() else run_job(job)
+            yield cancelled(job) if stop.is_set() else read_outcomes(self._task(job.to_json()))
 
 
 class Process:
@@ -108,12 +122,15 @@ class Process:
         How many processes.
     memory
         Bytes that the jobs in flight may need together; a job that needs more runs alone.
+    task
+        What runs a job: its text -> the text of its outcomes. A module-level function, so that it travels by name.
     """
 
     name = "process"
 
-    def __init__(self, workers: int, memory: int | None = None) -> None:
+    def __init__(self, workers: int, memory: int | None = None, *, task: Callable[[str], str] = run_job_json) -> None:
         self.workers = workers
+        self._task = task
         self._memory = memory or _machine_memory() * 4 // 5
         self._pool: ProcessPoolExecutor | None = None
 
@@ -129,35 +146,57 @@ class Process:
         yield from self._flight(deque(jobs), stop, suspects)
         for job in suspects:
             # Whoever was in flight when a worker died is a suspect; alone, only the culprit fails again.
-            yield self._alone(job, stop)
+            yield from self._alone(job, stop)
 
     def _flight(self, waiting: deque[Job], stop: threading.Event, suspects: list[Job]) -> Iterator[list[Outcome]]:
         flying: dict[Future[str], Job] = {}
         while waiting or flying:
-            while waiting and self._fits(waiting[0], flying) and not stop.is_set():
-                job = waiting.popleft()
-                flying[self._executor().submit(run_job_json, job.to_json())] = job
+            self._fill(waiting, flying, stop)
             if stop.is_set():
-                yield from (cancelled(job) for job in waiting)
+                yield from map(cancelled, waiting)
                 waiting.clear()
-            done, _ = wait(flying, return_when=FIRST_COMPLETED)
-            for future in done:
+            landed = wait(flying, return_when=FIRST_COMPLETED).done
+            if any(isinstance(future.exception(), BrokenProcessPool) for future in landed):
+                self._discard_pool()
+                landed = set(flying)  # one dead worker ends the pool and every flight in it
+            for future in landed:
                 job = flying.pop(future)
                 if isinstance(future.exception(), BrokenProcessPool):
                     suspects.append(job)
-                    self._discard_pool()
                 else:
                     yield read_outcomes(future.result())
 
-    def _alone(self, job: Job, stop: threading.Event) -> list[Outcome]:
-        for _ in range(MAX_ATTEMPTS - 1):
-            if stop.is_set():
-                return cancelled(job)
+    def _fill(self, waiting: deque[Job], flying: dict[Future[str], Job], stop: threading.Event) -> None:
+        while waiting and self._fits(waiting[0], flying) and not stop.is_set():
             try:
-                return read_outcomes(self._executor().submit(run_job_json, job.to_json()).result())
+                future = self._executor().submit(self._task, waiting[0].to_json())
             except BrokenProcessPool:
+                # A worker died since the last look. With flights in the air they will say so; an idle pool is replaced.
+                if flying:
+                    return
                 self._discard_pool()
-        return given_up(job, MAX_ATTEMPTS)
+            else:
+                flying[future] = waiting.popleft()
+
+    def _alone(self, job: Job, stop: threading.Event) -> Iterator[list[Outcome]]:
+        """Try a suspect as it is, and if its worker dies again, each of its partitions by itself."""
+        found = self._attempt(job, stop)
+        if found is not None:
+            yield found
+            return
+        for part in parts(job):
+            found = self._attempt(part, stop)
+            yield given_up(part, MAX_ATTEMPTS) if found is None else found
+
+    def _attempt(self, job: Job, stop: threading.Event) -> list[Outcome] | None:
+        """The outcomes, or None if the worker died."""
+        if stop.is_set():
+            return cancelled(job)
+        try:
+            return read_outcomes(self._executor().submit(self._task, job.to_json()).result())
+        except BrokenProcessPool:
+            self._discard_pool()
+            return None
 
     def _fits(self, job: Job, flying: dict[Future[str], Job]) -> bool:
         used = sum(other.memory for other in flying.values())
