@@ -94,27 +94,26 @@ class S3Store:
 
     def put_file(self, key: str, path: Path) -> None:
         """See `ObjectStore.put_file`."""
-        fault("before_upload")
         with storage_errors(self.uri, key):
+            fault("before_upload")
             size = path.stat().st_size
             if size > self.multipart_bytes:
                 self._put_parts(key, path, size)
             else:
                 with path.open("rb") as body:
-                    md5 = hashlib.file_digest(body, _md5).digest()
+                    digest = hashlib.file_digest(body, _md5).digest()
                     body.seek(0)
-                    again(self._client.put_object, **self._address(key), Body=body, ContentMD5=_base64(md5))
-        fault("after_upload")
-        if path.parent == self._staging and is_temporary(path.name):
-            path.unlink(missing_ok=True)
+                    again(self._client.put_object, **self._address(key), Body=body, ContentMD5=_base64(digest))
+            fault("after_upload")
+            if path.parent == self._staging and is_temporary(path.name):
+                path.unlink(missing_ok=True)
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """See `ObjectStore.put_bytes`."""
-        fault("before_upload")
         with storage_errors(self.uri, key):
-            digest = _base64(_md5(data).digest())
-            again(self._client.put_object, **self._address(key), Body=data, ContentMD5=digest)
-        fault("after_upload")
+            fault("before_upload")
+            again(self._client.put_object, **self._address(key), Body=data, ContentMD5=_base64(_md5(data).digest()))
+            fault("after_upload")
 
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""
@@ -132,17 +131,25 @@ class S3Store:
 
     def leftovers(self, older_than_ns: int) -> Leftovers:
         """See `ObjectStore.leftovers`: unfinished uploads, and files of this machine that never went up."""
-        with storage_errors(self.uri, ""):
-            pages = self._client.get_paginator("list_multipart_uploads")
-            found = [
-                Leftover(
-                    item["Key"].removeprefix(self._prefix), 0, _ns(item["Initiated"]), "multipart", item["UploadId"]
-                )
-                for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix)
-                for item in page.get("Uploads", ())
-            ]
-        found += _staged(self._staging)
+        found = [*self._uploads(), *_staged(self._staging)]
         return sorted((one for one in found if one.modified_ns < older_than_ns), key=lambda one: (one.key, one.token))
+
+    def _uploads(self) -> Leftovers:
+        pages = self._client.get_paginator("list_multipart_uploads")
+        try:
+            with storage_errors(self.uri, ""):
+                return [
+                    Leftover(
+                        item["Key"].removeprefix(self._prefix), 0, _ns(item["Initiated"]), "multipart", item["UploadId"]
+                    )
+                    for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix)
+                    for item in page.get("Uploads", ())
+                ]
+        except StorageError as error:
+            # Servers that never saw an upload, or do not know the call, say so instead of "none".
+            if error.values.get("code") in {"NoSuchUpload", "NotImplemented"}:
+                return []
+            raise
 
     def remove_leftover(self, leftover: Leftover) -> None:
         """See `ObjectStore.remove_leftover`."""
@@ -208,7 +215,8 @@ def _multipart_etag(parts: Parts) -> str:
 
 
 def _ns(moment: dt.datetime) -> int:
-    return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
+    # Whole seconds, as in the headers of one object; some servers list milliseconds.
+    return int(moment.timestamp()) * 1_000_000_000
 
 
 def _shown(key: str) -> bool:
