@@ -58,6 +58,6 @@ def _declared(package_name: str) -> Iterator[tuple[str, Family]]:
         declared = getattr(importlib.import_module(name), "FAMILY", ())
         for family in declared if isinstance(declared, tuple) else (declared,):
             if not isinstance(family, Family):
-                msg = f"{name}.FAMILY is a {type(family).__name__}, not a Family"
+                msg = f"{name}.FAMILY is of type {type(family).__name__}, not Family"
                 raise DeveloperError(msg)
             yield name, family
