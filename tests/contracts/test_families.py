@@ -15,6 +15,7 @@ SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
         {"prefilter_window_sessions": 1, "prefilter_min_days": 0, "prefilter_min_avg_volume": 0},
         {"prefilter_price_range": [3.0, 20.0]},
     ),
+    "technical": ({"adjust": "none", "memory_sessions": 240},),
 }
 #: What a family is judged with instead of its defaults, where these select nothing on a small market.
 INSTEAD: dict[str, dict[str, object]] = {
