@@ -177,7 +177,14 @@ def saved_listing(store: ObjectStore, datasets: Iterable[Dataset], months: Itera
     present = {stat.key for stat in store.list("raw/_listings/")}
     found: list[RemoteObject] = []
     for key in sorted(present & wanted.keys()):
-        document = json.loads(store.read(key))
-        found += [RemoteObject(**each) for each in document["objects"]]
+        found += _read_month(store.read(key), key)
     known = frozenset(wanted[key] for key in present & wanted.keys())
-    return Listing(by_session(found), known, source="the listing saved by the last ingest")
+    return Listing(by_session(found), known, source="the listing saved by the last ingest" if known else "")
+
+
+def _read_month(data: bytes, key: str) -> list[RemoteObject]:
+    try:
+        return [RemoteObject(**each) for each in json.loads(data)["objects"]]
+    except (ValueError, TypeError, KeyError):
+        msg = "the saved listing is damaged"
+        raise SourceError(msg, hint="delete it; the next ingest saves it again", file=key) from None
