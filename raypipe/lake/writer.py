@@ -154,12 +154,12 @@ def partition_writer(store: ObjectStore, key: str, table: Table, manifest: Manif
 def _options(table: Table) -> dict[str, object]:
     floating = [c.name for c in table.columns if c.dtype in {"f32", "f64"}]
     others = [name for name in table.names if name not in floating]
-    split = table.floats == "split"
+    split = floating if table.floats == "split" else list(table.split)
     return {
         "compression": "zstd",
         "compression_level": 1,
-        "use_dictionary": others if split else True,
-        "use_byte_stream_split": floating if split else False,
+        "use_dictionary": [name for name in table.names if name not in split],
+        "use_byte_stream_split": split,
         # Nobody looks for rows by price; minima of floats cost 5 % of a write and make footers of panels slow to read.
         "write_statistics": others,
         "write_page_checksum": True,

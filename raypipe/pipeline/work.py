@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -187,7 +188,7 @@ def run_job(job: Job) -> list[Outcome]:
         return failed_outcomes(job.targets, describe(error))
     outcomes: list[Outcome] = []
     failed: set[tuple[str, str]] = set()
-    for targets in _batches(job.targets):
+    for targets in _batches(work, job.targets):
         ready = tuple(t for t in targets if not any(s.covers(*bad) for s in t.needs for bad in failed))
         blocked = tuple(t for t in targets if t not in ready)
         outcomes += failed_outcomes(blocked, Failure("BlockedError", "an input failed in the same job"), "blocked")
@@ -203,8 +204,12 @@ def _collect(job: Job) -> None:
     """Leave nothing behind in a long-lived worker. What the first job imported is never looked at again."""
     if job.cost >= _COLLECT_ABOVE_CPU_SECONDS:
         gc.collect()
-        if not gc.get_freeze_count():
-            gc.freeze()
+        _freeze_imports()
+
+
+@lru_cache(maxsize=1)
+def _freeze_imports() -> None:
+    gc.freeze()
 
 
 def run_job_json(text: str) -> str:
@@ -214,11 +219,13 @@ def run_job_json(text: str) -> str:
     return json.dumps([outcome.to_dict() for outcome in run_job(Job.from_json(text))])
 
 
-def _batches(targets: tuple[Target, ...]) -> list[tuple[Target, ...]]:
-    """Consecutive targets of one family are computed together; sources go file by file."""
+def _batches(work: Work, targets: tuple[Target, ...]) -> list[tuple[Target, ...]]:
+    """Consecutive targets of one family are computed together; sources, and tables that continue, one by one."""
 
     def batch(target: Target) -> tuple[str, str]:
-        return target.stage, "" if target.stage in family_catalog() else target.partition
+        stage = stage_named(target.stage)
+        together = stage.name in family_catalog() and not stage.continues(work.params(stage))
+        return stage.name, "" if together else target.partition
 
     return [tuple(group) for _, group in itertools.groupby(targets, key=batch)]
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from raypipe.calendar import Session
 from raypipe.schema.spec import Table
 
-__all__ = ["Family", "Finding", "Inputs", "Params", "Read", "Result", "Slice"]
+__all__ = ["Family", "Finding", "Inputs", "Params", "Read", "Result", "Slice", "always", "linked", "shared"]
 
 
 class Params(BaseModel):
@@ -33,9 +33,51 @@ class Params(BaseModel):
 
     def tracked(self) -> dict[str, Any]:
         """The result-affecting values, ready for JSON."""
-        extras = {name: info.json_schema_extra for name, info in type(self).model_fields.items()}
-        untracked = {n for n, extra in extras.items() if isinstance(extra, dict) and extra.get("track") is False}
-        return self.model_dump(mode="json", exclude=untracked)
+        untracked = {name for name, extra in _extras(type(self)).items() if extra.get("track") is False}
+        nested = {name: value.tracked() for name, value in self if isinstance(value, Params)}
+        return {**self.model_dump(mode="json", exclude=untracked), **nested}
+
+    @classmethod
+    def sections(cls) -> dict[str, str]:
+        """Fields that are another section of the configuration, and which: those made by `shared`."""
+        return {name: str(extra["section"]) for name, extra in _extras(cls).items() if "section" in extra}
+
+
+def _extras(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    found = {name: info.json_schema_extra for name, info in kind.model_fields.items()}
+    return {name: extra for name, extra in found.items() if isinstance(extra, dict)}
+
+
+def shared(section: str, kind: type[Params]) -> Any:
+    """A field that is another section of the configuration, whole; it is set there and nowhere else.
+
+    Families that follow one recipe then cannot be set apart by mistake.
+    """
+    return Field(default_factory=kind, json_schema_extra={"section": section})
+
+
+def linked(params: Mapping[str, Params]) -> dict[str, Params]:
+    """The same parameter sets, their shared fields filled from the sections that they name.
+
+    Examples
+    --------
+    >>> class Kettle(Params):
+    ...     litres: int = 1
+    >>> class Tea(Params):
+    ...     kettle: Kettle = shared("kettle", Kettle)
+    >>> linked({"kettle": Kettle(litres=2), "tea": Tea()})["tea"]
+    Tea(kettle=Kettle(litres=2))
+    """
+    found: dict[str, Params] = {}
+    for name, one in params.items():
+        wanted = {field: params[section] for field, section in type(one).sections().items()}
+        found[name] = one.model_copy(update=wanted) if wanted else one
+    return found
+
+
+def always(_: Any) -> bool:
+    """True whatever the parameters: most families cannot be switched off."""
+    return True
 
 
 #: Chooses the rows of a once-table that a partition may know: (table, first session read, last) -> rows.
@@ -152,6 +194,8 @@ class Family:
         How many consecutive sessions may be built from one read; never changes a value.
     fuse
         Families and sources of one session that share this word run as one job where they can.
+    enabled
+        Parameters -> whether there is such a table at all. One that is off is in no plan.
     """
 
     name: str
@@ -164,3 +208,4 @@ class Family:
     cost: float = 0.05
     chunk: int = 1
     fuse: str = ""
+    enabled: Callable[[Any], bool] = always

@@ -44,6 +44,7 @@ DAY_AGGS = Table(
         Column("window_start_ns", "i64", "Midnight exchange time of the session.", unit="ns", role="time"),
         *_BAR,
     ),
+    split=("volume",),
     doc="The vendor's day bars, one per symbol: prices from regular trading, volume from all trading.",
 )
 
@@ -58,6 +59,7 @@ MINUTE_AGGS = Table(
         *_BAR,
         Column("segment", "dict", "pre, rth or post: where the bar starts, by the calendar.", role="meta"),
     ),
+    split=("volume",),
     doc="The vendor's minute bars from 04:00 to 20:00 exchange time; a minute without trades has no row.",
 )
 
