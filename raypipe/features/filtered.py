@@ -91,28 +91,23 @@ def compute(inputs: Inputs, params: FilteredParams) -> Result:
     before = params.prefilter_window_sessions - 1
     panel = Panel(DAILY.name, inputs.partitions(DAILY.name), inputs.targets, before)
     volumes, ratios = panel.grid("volume"), panel.split_ratios(inputs.once(SPLITS.name))
+    splitting = (ratios != 1.0).any(axis=0)
     parts = []
     for target in inputs.targets:
         rows, codes = panel.own(target.date)
         keep = _in_band(rows, params)
         last = panel.row(target.date)
         window = slice(last - before, last + 1)
-        mean, count = _means(volumes[window, codes[keep]], ratios[window, codes[keep]])
+        in_band = codes[keep]
+        split = splitting[in_band]
+        own = volumes[window, in_band]
+        own[:, split] *= basis(ratios[window, in_band[split]])
+        count = (~np.isnan(own)).sum(axis=0)
+        mean = ordered_sum(own) / count
         passing = (mean >= params.prefilter_min_avg_volume) & (count >= params.prefilter_min_days)
         keep[keep] = passing
         parts.append(_selected(rows, panel.symbols(codes[keep]), keep, mean[passing], count[passing]))
     return Result(stack(FILTERED, parts))
-
-
-def _means(volumes: np.ndarray, ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean volume of each symbol over its rows of the window, on the last row's basis, and their number.
-
-    Overwrites ``volumes``.
-    """
-    split = (ratios != 1.0).any(axis=0)
-    volumes[:, split] *= basis(ratios[:, split])
-    count = (~np.isnan(volumes)).sum(axis=0)
-    return ordered_sum(volumes) / count, count
 
 
 def _selected(

@@ -88,7 +88,9 @@ def compute(inputs: Inputs, params: SymbolsParams) -> Result:
     reference = _Reference(inputs.once(REFERENCE.name), names, params)
     parts, findings = [], []
     for target, rows in zip(inputs.targets, codes, strict=True):
-        universe = np.unique(rows)
+        traded = np.zeros(len(names), dtype=bool)
+        traded[rows] = True
+        universe = np.flatnonzero(traded).astype(np.int32)
         snapshot = reference.at(target.date)
         parts.append(_session(target, universe, spelled, snapshot, names))
         findings += reference.findings(target.date, universe)
