@@ -55,8 +55,8 @@ class MacdState(NamedTuple):
         if not len(self.bars):
             return fresh_state(len(places))
         gone = places < 0
-        floats = (np.where(gone, np.nan, values[places]) for values in self[:4])
-        return MacdState(*floats, np.where(gone, 0, self.bars[places]))
+        fast, slow, signal, close = (np.where(gone, np.nan, values[places]) for values in self[:4])
+        return MacdState(fast, slow, signal, close, np.where(gone, 0, self.bars[places]))
 
 
 class MacdSeries(NamedTuple):
@@ -195,8 +195,8 @@ def hist_summary(series: MacdSeries, offsets: NDArray[np.int64], min_bars: int) 
     min_bars
         From which bar on a recursion is seasoned.
     """
-    lines = (as_input(values) for values in (series.hist, series.bar_index, series.cross))
-    return _summary(*lines, as_input(offsets, np.int64), min_bars)
+    hist, bar_index, cross = (as_input(values) for values in (series.hist, series.bar_index, series.cross))
+    return _summary(hist, bar_index, cross, as_input(offsets, np.int64), min_bars)
 
 
 @kernel

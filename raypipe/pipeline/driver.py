@@ -89,7 +89,7 @@ def _run_wave(
 ) -> Iterator[list[Outcome]]:
     ready = []
     for job in wave:
-        held = [(target, cause) for target in job.targets if (cause := _cause(target, failed))]
+        held = _held(job, failed)
         for target, (table, partition) in held:
             failure = Failure("BlockedError", f"{table} {partition} failed", {"table": table, "partition": partition})
             yield failed_outcomes((target,), failure, "blocked")
@@ -98,6 +98,18 @@ def _run_wave(
             ready.append(rest)
     if ready:
         yield from executor.run(ready, stop)
+
+
+def _held(job: Job, failed: set[tuple[str, str]]) -> list[tuple[Target, tuple[str, str]]]:
+    """Targets that cannot be built, and why: an input failed before, or is itself held back in this job."""
+    held: list[tuple[Target, tuple[str, str]]] = []
+    bad = set(failed)
+    for target in job.targets:
+        cause = _cause(target, bad)
+        if cause:
+            held.append((target, cause))
+            bad.add((target.table, target.partition))
+    return held
 
 
 def _cause(target: Target, failed: set[tuple[str, str]]) -> tuple[str, str] | None:

@@ -66,6 +66,7 @@ class _StageView:
         self.reads: tuple[Read, ...] = stage.reads(params)
         self.params_digest = params_digest(params)
         self.schema_digest = self.table.digest
+        self.continues = stage.continues(params)
 
     @cached_property
     def manifests(self) -> dict[str, Manifest | PartitionError]:
@@ -119,6 +120,8 @@ class Nodes:
     def _find_available(self, table: str) -> set[str]:
         if table.startswith("raw/"):
             return set(self.raw.partitions(table))
+        if table not in self._views:
+            return set()  # switched off
         view = self._views[table]
         own = [read for read in view.reads if read.own and not self._is_once(read.table)]
         required = [set(self.available(read.table)) for read in own if not read.optional]
@@ -137,8 +140,18 @@ class Nodes:
         """The node of a partition."""
         key = (table, partition)
         if key not in self._nodes:
+            if table in self._views and self._views[table].continues:
+                self._resolve_before(table, partition)
             self._nodes[key] = self._raw_node(*key) if table.startswith("raw/") else self._resolve(*key)
         return self._nodes[key]
+
+    def _resolve_before(self, table: str, partition: str) -> None:
+        """Resolve from the first partition on: from the last one back, a long history would exhaust the stack."""
+        for earlier in self.available(table):
+            if earlier >= partition:
+                break
+            if (table, earlier) not in self._nodes:
+                self._nodes[table, earlier] = self._resolve(table, earlier)
 
     def _raw_node(self, table: str, partition: str) -> Node:
         file = self.raw.get(table, partition)

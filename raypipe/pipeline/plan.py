@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raypipe.calendar import calendar
@@ -16,8 +16,9 @@ from raypipe.errors import UsageError
 from raypipe.lake.store import Lake
 from raypipe.pipeline.job import InputRef, Job, Target
 from raypipe.pipeline.nodes import ONCE, Node, Nodes
-from raypipe.pipeline.stages import Stage, stages
-from raypipe.schema.family import Params
+from raypipe.pipeline.stages import Stage, enabled_stages, stages
+from raypipe.pipeline.units import Units, in_stage_order
+from raypipe.schema.family import Params, linked
 
 __all__ = ["Plan", "PlannedItem", "Request", "make_plan"]
 
@@ -121,10 +122,11 @@ def make_plan(lake: Lake, params: Mapping[str, Params], request: Request, *, wor
         If a step is unknown, or ``only`` forbids an input that is needed.
     """
     _check_steps(request)
-    nodes = Nodes(lake, params, stages(), allow_holes=request.allow_holes)
+    params = linked(params)
+    nodes = Nodes(lake, params, enabled_stages(params), allow_holes=request.allow_holes)
     wanted = _wanted(nodes, request)
     chosen = _with_inputs(nodes, wanted, request)
-    items = tuple(_item(nodes, node, request, wanted) for node in _in_stage_order(nodes, {**chosen, **wanted}))
+    items = tuple(_item(nodes, node, request, wanted) for node in in_stage_order(nodes, {**chosen, **wanted}))
     return Plan(items, _waves(lake, nodes, chosen, params, workers))
 
 
@@ -175,11 +177,6 @@ def _with_inputs(nodes: Nodes, wanted: Mapping[tuple[str, str], Node], request: 
     return {key: node for key, node in chosen.items() if node.fingerprint and node.refs}
 
 
-def _in_stage_order(nodes: Nodes, chosen: Mapping[tuple[str, str], Node]) -> Iterable[Node]:
-    order = {table: i for i, table in enumerate(nodes.tables())}
-    return (chosen[key] for key in sorted(chosen, key=lambda key: (order[key[0]], key[1])))
-
-
 def _item(nodes: Nodes, node: Node, request: Request, wanted: Mapping[tuple[str, str], Node]) -> PlannedItem:
     stage = nodes.view(node.table).stage
     forced = request.force and node.state == "current" and (node.table, node.partition) in wanted and node.refs
@@ -197,7 +194,7 @@ def _waves(
     params: Mapping[str, Params],
     workers: int,
 ) -> tuple[tuple[Job, ...], ...]:
-    units = _Units(nodes, chosen)
+    units = Units(nodes, chosen)
     waves: dict[int, dict[tuple[str, ...], list[list[Node]]]] = defaultdict(lambda: defaultdict(list))
     for unit, members in units.members.items():
         waves[units.level(unit)][tuple(node.table for node in members)].append(members)
@@ -217,35 +214,6 @@ def _chunk(nodes: Nodes, groups: list[list[Node]], workers: int) -> int:
     """How many units share a job: no more than the stage allows, and enough jobs for all workers."""
     allowed = max(nodes.view(node.table).stage.chunk for node in groups[0])
     return max(1, min(allowed, -(-len(groups) // max(workers, 1))))
-
-
-class _Units:
-    """Targets that run in one job: the fused stages of one session, or a single node."""
-
-    def __init__(self, nodes: Nodes, chosen: Mapping[tuple[str, str], Node]) -> None:
-        self._chosen = chosen
-        self._unit: dict[tuple[str, str], tuple[str, str]] = {}
-        self.members: dict[tuple[str, str], list[Node]] = defaultdict(list)
-        self._levels: dict[tuple[str, str], int] = {}
-        for node in _in_stage_order(nodes, chosen):
-            fuse = nodes.view(node.table).stage.fuse
-            unit = (f"fuse:{fuse}" if fuse else node.table, node.partition)
-            self._unit[node.table, node.partition] = unit
-            self.members[unit].append(node)
-
-    def level(self, unit: tuple[str, str]) -> int:
-        """The wave of a unit: one more than the latest of its inputs."""
-        if unit not in self._levels:
-            self._levels[unit] = 0
-            inputs = {
-                self._unit[table, ref.partition]
-                for node in self.members[unit]
-                for table, refs in node.refs.items()
-                for ref in refs
-                if (table, ref.partition) in self._chosen
-            }
-            self._levels[unit] = max((self.level(i) + 1 for i in inputs if i != unit), default=0)
-        return self._levels[unit]
 
 
 def _job(lake: Lake, nodes: Nodes, groups: list[list[Node]], params: dict[str, dict[str, object]]) -> Job:

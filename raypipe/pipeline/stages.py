@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from raypipe.errors import DeveloperError
 from raypipe.schema.discovery import families
-from raypipe.schema.family import Family, Finding, Params, Read
+from raypipe.schema.family import Family, Finding, Params, Read, always
 from raypipe.schema.spec import Table
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from raypipe.pipeline.job import Target
     from raypipe.pipeline.work import Work
 
-__all__ = ["Built", "Stage", "stage_of_table", "stages"]
+__all__ = ["Built", "Stage", "enabled_stages", "stage_of_table", "stages"]
 
 #: Where families are looked for.
 FAMILY_PACKAGES = ("raypipe.features", "raypipe.events", "raypipe.labels")
@@ -55,6 +55,8 @@ class Stage:
         Projected CPU seconds and peak bytes for one partition of a full market.
     chunk, fuse
         How targets share a job: consecutive sessions of one stage, or stages of one session.
+    enabled
+        Parameters -> whether the stage is in any plan.
     """
 
     name: str
@@ -68,10 +70,16 @@ class Stage:
     memory: int = 256 << 20
     chunk: int = 1
     fuse: str = ""
+    enabled: Callable[[Any], bool] = always
 
     def reads(self, params: Params) -> tuple[Read, ...]:
         """What it reads under these parameters."""
         return self.requires(params)
+
+    def continues(self, params: Params) -> bool:
+        """Whether a partition is made from the one before: the stage reads its own table."""
+        own = self.table(params).name
+        return any(read.table == own for read in self.requires(params))
 
 
 def _family_stage(family: Family) -> Stage:
@@ -88,6 +96,7 @@ def _family_stage(family: Family) -> Stage:
         cost=family.cost,
         chunk=family.chunk,
         fuse=family.fuse,
+        enabled=family.enabled,
     )
 
 
@@ -106,10 +115,16 @@ def family_catalog() -> Mapping[str, Family]:
 
 @lru_cache(maxsize=1)
 def stages() -> tuple[Stage, ...]:
-    """Every stage, each after all that it reads."""
+    """Every stage, each after all that it reads by default."""
     from raypipe.pipeline.bronze import SOURCES
 
-    return _in_order((*SOURCES, *map(_family_stage, family_catalog().values())))
+    found = (*SOURCES, *map(_family_stage, family_catalog().values()))
+    return _in_order(found, {stage.name: stage.params() for stage in found})
+
+
+def enabled_stages(params: Mapping[str, Params]) -> tuple[Stage, ...]:
+    """The stages that these parameters (by stage name) leave switched on, each after all that it reads under them."""
+    return _in_order(tuple(stage for stage in stages() if stage.enabled(params[stage.name])), params)
 
 
 def stage_named(name: str) -> Stage:
@@ -123,8 +138,8 @@ def stage_of_table() -> Mapping[str, Stage]:
     return {stage.table(stage.params()).name: stage for stage in stages()}
 
 
-def _in_order(unordered: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    writes = {stage.table(stage.params()).name: stage for stage in unordered}
+def _in_order(unordered: tuple[Stage, ...], params: Mapping[str, Params]) -> tuple[Stage, ...]:
+    writes = {stage.table(params[stage.name]).name: stage for stage in unordered}
     done: dict[str, Stage] = {}
     visiting: set[str] = set()
 
@@ -135,7 +150,7 @@ def _in_order(unordered: tuple[Stage, ...]) -> tuple[Stage, ...]:
             msg = f"stages read each other in a circle: {sorted(visiting)}"
             raise DeveloperError(msg)
         visiting.add(stage.name)
-        for read in stage.reads(stage.params()):
+        for read in stage.reads(params[stage.name]):
             upstream = writes.get(read.table)
             if upstream is not None and upstream is not stage:
                 visit(upstream)
