@@ -11,17 +11,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from pydantic import Field
+from typing import Any
 
 from raypipe.errors import StorageError, UsageError
 from raypipe.pipeline.listing import Listing, RemoteObject, by_session
-from raypipe.schema.family import Params
+from raypipe.sources.endpoint import IngestParams
 from raypipe.sources.polygon_keys import Dataset, Month, month_prefix
-
-if TYPE_CHECKING:
-    from pydantic.config import JsonDict
 
 __all__ = ["REFUSED", "REPLACED", "Body", "IngestParams", "Remote", "has_code", "list_months"]
 
@@ -29,24 +24,6 @@ __all__ = ["REFUSED", "REPLACED", "Body", "IngestParams", "Remote", "has_code", 
 REFUSED, REPLACED = "Refused", "Replaced"
 _FORBIDDEN, _PRECONDITION_FAILED = 403, 412
 _BAD_KEYS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"})
-_UNTRACKED: JsonDict = {"track": False}
-
-
-def _field(default: Any, doc: str, **limits: Any) -> Any:
-    return Field(default, description=doc, json_schema_extra=_UNTRACKED, **limits)
-
-
-class IngestParams(Params):
-    """Where the vendor's files come from and how hard to try. Nothing here changes results."""
-
-    endpoint_url: str = _field("https://files.massive.com", "Address of the S3 endpoint.")
-    bucket: str = _field("flatfiles", "Bucket of the flat files.")
-    prefix: str = _field("", "What stands before the vendor's keys in the bucket, with its slash.")
-    aws_profile: str = _field("massive", "Profile used if no key pair is set in the environment.")
-    jobs: int = _field(4, "Objects fetched at once.", ge=1, le=64)
-    publish_time_et: str = _field("11:00", "When files are due on the next calendar day, exchange time.")
-    attempts: int = _field(5, "Attempts per object when bodies come short or damaged.", ge=1, le=20)
-    poll_seconds: float = _field(60.0, "Pause between listings while waiting for files.", gt=0)
 
 
 @dataclass(frozen=True, slots=True)
