@@ -92,9 +92,9 @@ def canonical(column: pa.ChunkedArray) -> pa.DictionaryArray:
 
     Otherwise the bytes of a file would tell how its dictionary came about.
     """
+    if any(chunk.dictionary.null_count for chunk in column.chunks):
+        column = column.cast(pa.string()).dictionary_encode()
     array = _one_chunk(column)
-    if array.dictionary.null_count:
-        array = array.dictionary_decode().dictionary_encode()
     null = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
     codes = (array.indices if null is None else array.indices.fill_null(0)).to_numpy()
     used = _used(codes if null is None else codes[~null], len(array.dictionary))

@@ -241,3 +241,4 @@ def test_open_gives_an_arrow_file(store):
     store.put_bytes("x", b"1")
     with store.open("x") as file:
         assert isinstance(file, pa.NativeFile)
+        assert file.read() == b"1"
