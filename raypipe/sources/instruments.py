@@ -247,7 +247,8 @@ def _dates(values: pa.Array, name: str, column: str) -> np.ndarray:
     codes: np.ndarray = encoded.indices.to_numpy()
     first = np.unique(codes, return_index=True)[1]
     days = [_day(text, name, int(row), column) for text, row in zip(encoded.dictionary.to_pylist(), first, strict=True)]
-    return np.array(days, dtype=np.int32)[codes]
+    rows: np.ndarray = np.array(days, dtype=np.int32)[codes]
+    return rows
 
 
 def _day(text: str, name: str, row: int, column: str) -> int:
