@@ -21,10 +21,10 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from raypipe.config_text import read_config_file, read_value
 from raypipe.errors import ConfigError
 from raypipe.lake.location import Location
-from raypipe.pipeline.remote import IngestParams
+from raypipe.pipeline.acquire import IngestParams
 from raypipe.pipeline.stages import stages
 from raypipe.redact import redact
-from raypipe.schema.family import Params
+from raypipe.schema.family import Params, linked
 
 __all__ = ["Config", "LakeParams", "RunParams", "load_config", "section_types"]
 
@@ -37,6 +37,8 @@ ALIASES = {
 }
 #: Variables of ours that are not configuration.
 OTHER_VARIABLES = frozenset({"RAYPIPE_CONFIG", "RAYPIPE_FAULT", "RAYPIPE_SHARED_DATA"})
+#: Characters of a wrong value that are repeated in its error.
+SHOWN = 80
 PROJECT_FILES = ("raypipe.yaml", "raypipe.toml")
 
 
@@ -93,7 +95,10 @@ class Config:
 
     def masked(self) -> dict[str, dict[str, Any]]:
         """Every value, ready for JSON, secrets masked."""
-        return {name: _mask(section.model_dump(mode="json")) for name, section in self.sections.items()}
+        return {
+            name: _mask(section.model_dump(mode="json", exclude=set(section.sections())))
+            for name, section in self.sections.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,11 @@ class _Value:
     origin: str
     file: str | None = None
     flag: bool = False
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Where it stands, for an error."""
+        return {"file": self.file} if self.file else {"source": self.origin}
 
 
 def section_types() -> dict[str, type[Params]]:
@@ -158,7 +168,7 @@ def load_config(
 def _checked(
     types: Mapping[str, type[Params]], merged: Mapping[tuple[str, ...], _Value], warnings: list[str]
 ) -> Config:
-    sections = {name: _section(name, kind, merged) for name, kind in types.items()}
+    sections = linked({name: _section(types, name, merged) for name in types})
     origin = {
         ".".join(path): merged[path].origin if path in merged else "default"
         for name, kind in types.items()
@@ -199,7 +209,7 @@ def _merge_environment(
             advice = f"; did you mean RAYPIPE_{meant.replace('.', '__').upper()}?" if meant else ""
             warnings.append(f"nothing reads the environment variable {name}{advice}")
             continue
-        merged |= _leaves(types, _nested(key, read_value(env[name], origin)), _Value(None, origin, name))
+        merged |= _leaves(types, _nested(key, read_value(env[name], origin)), _Value(None, origin))
     return warnings
 
 
@@ -230,7 +240,7 @@ def _leaves(types: Mapping[str, type[Params]], raw: Mapping[str, Any], given: _V
             if values in ("", None):
                 continue
             msg = f"{section} is a section, not a value"
-            raise ConfigError(msg, hint=f"write {section}: and below it, indented, key: value", file=given.file)
+            raise ConfigError(msg, hint=f"write {section}: and below it, indented, key: value", **given.place)
         found |= _fields((section,), types[section], values, types, given)
     return found
 
@@ -245,10 +255,10 @@ def _fields(
     found: dict[tuple[str, ...], _Value] = {}
     for key, value in values.items():
         here = (*path, key)
-        if key not in kind.model_fields:
+        if key not in kind.model_fields or key in _shared_fields(kind):
             raise _unknown(here, types, given)
         annotation = kind.model_fields[key].annotation
-        if given.flag and annotation is SecretStr:
+        if given.flag and (annotation is SecretStr or SecretStr in get_args(annotation)):
             msg = "a secret is never given as a flag: other users of the machine can read it"
             raise ConfigError(msg, hint="use the environment, a profile or a file", key=".".join(here))
         if isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(value, dict):
@@ -259,13 +269,19 @@ def _fields(
 
 
 def _paths(kind: type[BaseModel], path: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
-    """Every leaf of a section."""
+    """Every leaf of a section; a field that is another section is set there."""
     for name, info in kind.model_fields.items():
+        if name in _shared_fields(kind):
+            continue
         annotation = info.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             yield from _paths(annotation, (*path, name))
         else:
             yield (*path, name)
+
+
+def _shared_fields(kind: type[BaseModel]) -> Iterable[str]:
+    return kind.sections() if issubclass(kind, Params) else ()
 
 
 def _keys(types: Mapping[str, type[Params]]) -> list[str]:
@@ -280,8 +296,7 @@ def _unknown(path: tuple[str, ...], types: Mapping[str, type[Params]], given: _V
         close = [k for k in known if near and k.rpartition(".")[2] == near[0]]
     hint = f"did you mean {close[0]}?" if close else "`raypipe config show` lists every key"
     msg = f"there is no section {key!r}" if len(path) == 1 else f"there is no key {key!r}"
-    where = given.file or given.origin
-    return ConfigError(msg, hint=hint, file=where)
+    return ConfigError(msg, hint=hint, **given.place)
 
 
 # --- values ------------------------------------------------------------------------------------
@@ -303,15 +318,15 @@ def _with_nulls(annotation: Any, value: Any) -> Any:
     return value
 
 
-def _section(name: str, kind: type[Params], merged: Mapping[tuple[str, ...], _Value]) -> Params:
+def _section(types: Mapping[str, type[Params]], name: str, merged: Mapping[tuple[str, ...], _Value]) -> Params:
     values: dict[str, Any] = {}
     for path, value in merged.items():
         if path[0] == name:
             _put(values, path[1:], value.raw)
     try:
-        params = kind.model_validate(values)
+        params = types[name].model_validate(values)
     except ValidationError as error:
-        raise _invalid(name, error, merged) from None
+        raise _invalid(types, name, error, merged) from None
     _check_finite(name, params.model_dump(), merged)
     return params
 
@@ -322,30 +337,34 @@ def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     values[path[-1]] = value
 
 
-def _invalid(name: str, error: ValidationError, merged: Mapping[tuple[str, ...], _Value]) -> ConfigError:
+def _invalid(
+    types: Mapping[str, type[Params]], name: str, error: ValidationError, merged: Mapping[tuple[str, ...], _Value]
+) -> ConfigError:
+    """The first thing that is wrong, where it was written, and what stands there unless it is a secret."""
     first = error.errors(include_url=False, include_context=False)[0]
     path = (name, *(str(part) for part in first["loc"]))
     given = next((merged[path[:n]] for n in range(len(path), 0, -1) if path[:n] in merged), None)
     text = first["msg"].removeprefix("Value error, ")
-    value = redact(repr(first["input"]))[:80] if given and not isinstance(given.raw, SecretStr) else ""
-    msg = f"{text[:1].lower()}{text[1:]}" + (f", not {value}" if value and given and not _is_secret(path) else "")
-    return ConfigError(msg, key=".".join(path), file=(given.file or given.origin) if given else None)
+    msg = f"{text[:1].lower()}{text[1:]}"
+    if given and not _is_secret(types[name], path[1:]):
+        msg += f", not {redact(repr(first['input']))[:SHOWN]}"
+    return ConfigError(msg, key=".".join(path), **(given.place if given else {}))
 
 
-def _is_secret(path: tuple[str, ...]) -> bool:
-    kind: Any = section_types()[path[0]]
-    for part in path[1:]:
+def _is_secret(kind: Any, path: tuple[str, ...]) -> bool:
+    for part in path:
         info = getattr(kind, "model_fields", {}).get(part)
         kind = info.annotation if info else None
-    return kind is SecretStr
+    return kind is SecretStr or SecretStr in get_args(kind)
 
 
 def _check_finite(name: str, values: Mapping[str, Any], merged: Mapping[tuple[str, ...], _Value]) -> None:
+    """NaN and infinity are numbers to pydantic, and no parameter of ours."""
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             given = merged.get((name, key))
             msg = f"must be a finite number, not {value}"
-            raise ConfigError(msg, key=f"{name}.{key}", file=given.file if given else None)
+            raise ConfigError(msg, key=f"{name}.{key}", **(given.place if given else {}))
 
 
 def _mask(value: Any) -> Any:

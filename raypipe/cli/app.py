@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from raypipe.cli.logs import Log
     from raypipe.config import Config
-    from raypipe.lake.store import Lake
 
 __all__ = ["App", "Options"]
 
@@ -77,22 +76,13 @@ class App:
             self.notes.warning(warning)
         return config
 
-    def lake(self, config: Config) -> Lake:
-        """The lake, which must be there.
+    def lake_config(self, **flags: Any) -> Config:
+        """The configuration, for commands that need the lake to be there."""
+        from raypipe.pipeline.session import require_lake
 
-        Raises
-        ------
-        UsageError
-            If a local lake's folder does not exist.
-        """
-        from raypipe.errors import UsageError
-        from raypipe.lake.store import Lake
-
-        location = config.lake.location
-        if location.is_local and not Path(location.root).is_dir():
-            msg = f"there is no lake at {location.root}"
-            raise UsageError(msg, hint="name it with --root, RAYPIPE_ROOT or lake.root; `raypipe ingest` makes one")
-        return Lake(location)
+        config = self.config(**flags)
+        require_lake(config)
+        return config
 
     @property
     def command_line(self) -> str:

@@ -1,8 +1,10 @@
-"""``raypipe config show``: every value, masked, and where it came from."""
+"""``raypipe config``: every value, masked, and where it came from; or every default, as a file to start from."""
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +14,8 @@ from raypipe.cli.options import command
 from raypipe.cli.present import table
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from raypipe.config import Config
 
 __all__ = ["config"]
@@ -19,13 +23,16 @@ __all__ = ["config"]
 
 @command(
     "config",
-    "Show the configuration; secrets are masked.",
-    click.Argument(["action"], type=click.Choice(["show"]), default="show", required=False),
+    "Show the configuration (secrets are masked), or print every default as a file to start from.",
+    click.Argument(["action"], type=click.Choice(["show", "default"]), default="show", required=False),
     click.Option(["--origin"], is_flag=True, help="Where each value came from."),
     click.Option(["--changed"], is_flag=True, help="Only values that are not defaults."),
 )
-def config(app: App, action: str, origin: bool, changed: bool) -> int:  # noqa: ARG001 - show is the only action
-    """Print the merged configuration."""
+def config(app: App, action: str, origin: bool, changed: bool) -> int:
+    """Print the merged configuration, or the defaults."""
+    if action == "default":
+        click.echo(default_yaml(), nl=False)
+        return 0
     found = app.config()
     wanted = {key: value for key, value in _flat(found) if not changed or found.origin[key] != "default"}
     if app.options.json:
@@ -54,3 +61,58 @@ def _at(values: Any, path: list[str]) -> Any:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+#: Text that needs no quotes in YAML, whoever reads it.
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+
+# --- the defaults as a file --------------------------------------------------------------------
+
+_HEAD = """\
+# Every key of the configuration with its default, as `raypipe config default` prints it.
+#
+# Copy what you change into raypipe.yaml. Precedence: flag, environment (RAYPIPE_SECTION__KEY), project file
+# (./raypipe.yaml, ./raypipe.toml or --config), user file (~/.config/raypipe/config.yaml), default.
+# An empty value means none. `raypipe config show --origin` says which value holds, and why.
+"""
+
+
+def default_yaml() -> str:
+    """Every section with every default, each key explained."""
+    from raypipe.config import section_types
+
+    parts = [_section_yaml(name, kind) for name, kind in section_types().items()]
+    return "\n".join([_HEAD, *(part for part in parts if part)])
+
+
+def _section_yaml(name: str, kind: type[BaseModel]) -> str:
+    explained = _explained(kind)
+    values = kind().model_dump(mode="json")
+    lines = [
+        line for key, value in values.items() for line in (f"  # {explained.get(key, key)}", f"  {key}:{_yaml(value)}")
+    ]
+    return "\n".join([f"{name}:", *lines, ""]) if lines else ""
+
+
+def _yaml(value: Any) -> str:
+    """A value as it stands after the colon; JSON is YAML too."""
+    if value is None:
+        return ""
+    plain = (
+        isinstance(value, str) and value and value == value.strip() and not set(value) & set(":#{}[],&*?|<>=!%@'\"`")
+    )
+    return f" {value}" if plain else f" {json.dumps(value)}"
+
+
+def _explained(kind: type[BaseModel]) -> dict[str, str]:
+    """What each key means: by the field's description, else by the attributes in the class's docstring."""
+    found = {name: info.description for name, info in kind.model_fields.items() if info.description}
+    names: list[str] = []
+    for line in (inspect.getdoc(kind) or "").splitlines():
+        words = [word.strip() for word in line.split(",")]
+        if line and not line[0].isspace():
+            names = [word for word in words if word in kind.model_fields]
+        elif line.strip():
+            for name in names:
+                found[name] = f"{found.get(name, '')} {line.strip()}".strip()
+    return found

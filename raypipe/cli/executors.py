@@ -18,5 +18,5 @@ def make_executor(name: str, run: RunParams) -> Executor:
 
     if name != "ray":
         return local_executor(name, run)
-    executor: Executor = importlib.import_module("tasks.runtime").RayExecutor(address=run.address, workers=run.workers)
+    executor: Executor = importlib.import_module("tasks.runtime").RayExecutor(run.address or "local", run.workers)
     return executor

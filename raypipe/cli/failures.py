@@ -6,10 +6,13 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from raypipe.errors import RaypipeError, UsageError
+from raypipe.errors import DataQualityError, NotYetError, RaypipeError, UsageError
 from raypipe.redact import redact
 
 __all__ = ["Shown", "describe"]
+
+#: Errors whose one line says everything: where in the code they were raised helps nobody.
+_PLAIN = (UsageError, NotYetError, DataQualityError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +31,9 @@ class Shown:
 
 
 def describe(error: Exception) -> Shown:
-    """What to show of an exception. Mistakes of the user need no trace."""
+    """What to show of an exception."""
     kind = type(error).__name__
-    trace = "" if isinstance(error, UsageError) else redact("".join(traceback.format_exception(error)))
+    trace = "" if isinstance(error, _PLAIN) else redact("".join(traceback.format_exception(error)))
     if isinstance(error, RaypipeError):
         values = {name: redact(str(value)) for name, value in error.values.items()}
         where = ", ".join(f"{name} {value}" for name, value in values.items())

@@ -21,8 +21,8 @@ __all__ = ["COMMANDS", "cli", "main"]
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Get data": {
         "synth": ("synth", "Write a synthetic market in the vendor's formats, with planted answers."),
-        "ingest": ("acquire", "Fetch flat files from any S3 endpoint, or adopt files on disk."),
-        "check-missing": ("acquire", "Compare sessions, listing, files and bronze."),
+        "ingest": ("ingest", "Fetch flat files from any S3 endpoint, or adopt files on disk."),
+        "check-missing": ("check_missing", "Compare sessions, listing, files and bronze."),
     },
     "Build": {
         "plan": ("run", "Show what a run would build, and why; changes nothing."),

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from raypipe.cli.app import App
 from raypipe.cli.options import Words, check_range, command, range_options
 from raypipe.cli.present import bytes_text, table
-
-if TYPE_CHECKING:
-    from raypipe.lake.store import Lake
-    from raypipe.lake.verify import Problem
-    from raypipe.schema.spec import Table
 
 __all__ = ["gc", "verify"]
 
@@ -30,46 +24,20 @@ __all__ = ["gc", "verify"]
 def verify(app: App, start: dt.date | None, end: dt.date | None, tables: tuple[str, ...]) -> int:
     """Check the lake; 1 if anything is wrong."""
     check_range(start, end)
-    config = app.config()
-    lake = app.lake(config)
-    from raypipe.pipeline.plan import stage_tables
+    config = app.lake_config()
+    from raypipe.pipeline.upkeep import verify_tables
 
-    declared = [stage.table(config.params[stage.name]) for stage in stage_tables(config.params).values()]
-    wanted = [each for each in declared if not tables or {each.name, each.name.partition("/")[2]} & {*tables}]
-    checked, problems = _verify(app, lake, wanted, (start, end))
-    lines = (
-        table(("table", "partition", "problem", "what"), [tuple(asdict(p).values()) for p in problems])
-        if problems
-        else []
-    )
-    good = f"{checked} partitions read, {len(problems)} with problems"
-    app.show({"checked": checked, "problems": [asdict(problem) for problem in problems]}, [*lines, good])
+    def told(name: str, partitions: int, problems: int) -> None:
+        app.notes.info(f"{name}: {partitions} partitions, {problems} with problems")
+
+    checked, problems = verify_tables(config, tables, (start, end), told)
+    rows = [(p.table, p.partition, p.kind, p.message) for p in problems]
+    lines = table(("table", "partition", "problem", "what"), rows) if rows else []
+    document = {"checked": checked, "problems": [asdict(problem) for problem in problems]}
+    app.show(document, [*lines, f"{checked} partitions read, {len(problems)} with problems"])
     if problems:
         app.notes.hint("damaged partitions are rebuilt by `raypipe run`, the others by `raypipe run --force`")
     return int(bool(problems))
-
-
-def _verify(
-    app: App, lake: Lake, tables: list[Table], bounds: tuple[dt.date | None, dt.date | None]
-) -> tuple[int, list[Problem]]:
-    from raypipe.lake.verify import verify as verify_table
-
-    checked, problems = 0, []
-    for each in tables:
-        partitions = [p for p in lake.partitions(each) if _inside(p, *bounds)]
-        checked += len(partitions)
-        found = list(verify_table(lake, each, partitions))
-        problems += found
-        if partitions:
-            app.notes.info(f"{each.name}: {len(partitions)} partitions, {len(found)} with problems")
-    return checked, problems
-
-
-def _inside(partition: str, start: dt.date | None, end: dt.date | None) -> bool:
-    if partition[:1].isdigit() and (start or end):
-        day = dt.date.fromisoformat(partition)
-        return not (start and day < start) and not (end and day > end)
-    return True
 
 
 @command(
@@ -82,10 +50,10 @@ def _inside(partition: str, start: dt.date | None, end: dt.date | None) -> bool:
 )
 def gc(app: App, yes: bool, grace_hours: float) -> int:
     """Find leftovers, and remove them if asked."""
-    lake = app.lake(app.config())
-    from raypipe.lake.gc import gc as sweep
+    config = app.lake_config()
+    from raypipe.pipeline.upkeep import sweep
 
-    found = sweep(lake, grace_seconds=grace_hours * 3600, dry_run=not yes, now_ns=time.time_ns())
+    found = sweep(config, grace_hours=grace_hours, remove=yes)
     rows: list[tuple[Any, ...]] = [
         (each.kind, bytes_text(each.size), _when(each.modified_ns), each.key) for each in found
     ]

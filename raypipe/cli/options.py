@@ -26,13 +26,13 @@ class DateType(click.ParamType[dt.date]):
         """Read a date strictly."""
         if isinstance(value, dt.date):
             return value
-        from raypipe.calendar import parse_session
-
         try:
-            return parse_session(value)
-        except UsageError as error:
-            msg = f"{error.message}; {error.hint}"
-            raise click.BadParameter(msg, ctx, param) from None
+            if len(value) == len("YYYY-MM-DD"):
+                return dt.datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=dt.UTC).date()
+        except ValueError:
+            pass
+        msg = f"{value!r} is not a date; write it as YYYY-MM-DD"
+        raise click.BadParameter(msg, ctx, param)
 
 
 DATE = DateType()
@@ -97,7 +97,7 @@ def spread(args: Sequence[str], names: set[str]) -> list[str]:
     return found
 
 
-def command(name: str, help_: str, *options: click.Option) -> Callable[[Callable[..., int | None]], RaypipeCommand]:
+def command(name: str, help_: str, *options: click.Parameter) -> Callable[[Callable[..., int | None]], RaypipeCommand]:
     """Make a function a command; it gets the `App` first, then its options by name.
 
     Parameters

@@ -107,6 +107,8 @@ def grid(states: Mapping[str, Mapping[dt.date, str]], *, color: bool, plain: boo
         lines.append(f"{year:04d}-{month:02d}".ljust(width + 2) + "".join(str(day % 10) for day in range(1, 32)))
         for name, dates in states.items():
             marks = [_state(dates, year, month, day) for day in range(1, 32)]
+            if not any(marks):
+                continue
             drawn = "".join(_mark(mark, color=color, plain=plain) if mark else " " for mark in marks)
             lines.append(f"{safe(name).ljust(width)}  {drawn}".rstrip())
         lines.append("")

@@ -8,15 +8,15 @@ import click
 
 from raypipe.cli.app import App
 from raypipe.cli.options import Words, command, dates_option, range_options
-from raypipe.cli.show_run import show_plan, show_run
+from raypipe.cli.show_run import note_run, run_document, run_lines, show_plan
 
 if TYPE_CHECKING:
     from raypipe.config import Config
-    from raypipe.lake.store import Lake
     from raypipe.pipeline.plan import Plan
+    from raypipe.pipeline.record import RunRecord
     from raypipe.pipeline.session import Wish
 
-__all__ = ["build", "plan", "retry", "run"]
+__all__ = ["carry_out", "plan", "retry", "run"]
 
 
 def _what() -> tuple[click.Option, ...]:
@@ -53,9 +53,10 @@ _ITEMS = click.Option(["--items"], is_flag=True, help="One line per partition in
 @command("plan", "Show what a run would build, and why; changes nothing.", *_what(), _ITEMS)
 def plan(app: App, items: bool, allow_holes: bool | None, **wish: Any) -> int:
     """Print the plan of a request."""
-    config = app.config(run__allow_holes=allow_holes)
-    app.lake(config)
-    return _show_plan(app, config, wish, items=items)
+    from raypipe.pipeline.session import plan_wish
+
+    config = app.lake_config(run__allow_holes=allow_holes)
+    return show_plan(app, config, plan_wish(config, _wish(wish)), items=items)
 
 
 @command(
@@ -67,16 +68,12 @@ def plan(app: App, items: bool, allow_holes: bool | None, **wish: Any) -> int:
 )
 def run(app: App, dry_run: bool, **options: Any) -> int:
     """Plan and build a request."""
-    how = {f"run__{name}": options.pop(name) for name in ("allow_holes", "workers", "executor", "address", "dq")}
-    config = app.config(**how)
-    app.lake(config)
-    if dry_run:
-        return _show_plan(app, config, options, items=False)
-    from raypipe.pipeline.session import make_request, plan_request
+    from raypipe.pipeline.session import plan_wish
 
-    wish = _wish(options)
-    lake, found = plan_request(config, make_request(config, wish), wish.dates)
-    return build(app, config, lake, found)
+    how = {f"run__{name}": options.pop(name) for name in ("allow_holes", "workers", "executor", "address", "dq")}
+    config = app.lake_config(**how)
+    found = plan_wish(config, _wish(options))
+    return show_plan(app, config, found, items=False) if dry_run else _build(app, config, found)
 
 
 @command(
@@ -88,31 +85,12 @@ def run(app: App, dry_run: bool, **options: Any) -> int:
 )
 def retry(app: App, run_id: str | None, dry_run: bool, **how: Any) -> int:
     """Finish a run."""
-    config = app.config(**{f"run__{name}": value for name, value in how.items()})
-    lake = app.lake(config)
-    from raypipe.errors import UsageError
-    from raypipe.pipeline.plan import Request
-    from raypipe.pipeline.record import last_run, read_record, unfinished
-    from raypipe.pipeline.session import plan_request
+    from raypipe.pipeline.session import plan_retry
 
-    name = run_id or last_run(lake)
-    if name is None:
-        msg = "there is no run to retry"
-        raise UsageError(msg, hint="start one: raypipe run")
-    left = unfinished(read_record(lake, name))
-    app.notes.info(f"run {name} left {len(left)} partition{'s' if len(left) != 1 else ''} undone")
-    lake, found = plan_request(config, Request(items=left, allow_holes=config.run.allow_holes))
-    if dry_run:
-        return show_plan(app, config, found, items=True)
-    return build(app, config, lake, found)
-
-
-def _show_plan(app: App, config: Config, options: dict[str, Any], *, items: bool) -> int:
-    from raypipe.pipeline.session import make_request, plan_request
-
-    wish = _wish(options)
-    _, found = plan_request(config, make_request(config, wish), wish.dates)
-    return show_plan(app, config, found, items=items)
+    config = app.lake_config(**{f"run__{name}": value for name, value in how.items()})
+    name, found = plan_retry(config, run_id)
+    app.notes.info(f"run {name} left {len(found.to_build) + len(found.blocked)} partitions to build")
+    return show_plan(app, config, found, items=True) if dry_run else _build(app, config, found)
 
 
 def _wish(options: dict[str, Any]) -> Wish:
@@ -121,22 +99,22 @@ def _wish(options: dict[str, Any]) -> Wish:
     return Wish(**{**options, "steps": tuple(options["steps"]), "dates": tuple(options["dates"])})
 
 
-def build(app: App, config: Config, lake: Lake, found: Plan) -> int:
-    """Carry out a plan and show what became of it.
+def _build(app: App, config: Config, found: Plan) -> int:
+    record = carry_out(app, config, found)
+    app.show(run_document(config, record), run_lines(config, record))
+    return record.exit_code or 0
 
-    Returns
-    -------
-    The exit code.
-    """
+
+def carry_out(app: App, config: Config, found: Plan) -> RunRecord:
+    """Carry out a plan with progress, Ctrl-C and notes on standard error."""
     from raypipe.cli.executors import make_executor
     from raypipe.cli.progress import observer
     from raypipe.cli.signals import RESUME, graceful
-    from raypipe.pipeline.session import Order, run_planned
+    from raypipe.pipeline.session import Order, run_plan
 
     with graceful() as stop, observer(app) as watcher:
-        order = Order(app.command_line, make_executor, watcher, stop)
-        record = run_planned(config, lake, found, order)
-    show_run(app, lake, record)
+        record = run_plan(config, found, Order(app.command_line, make_executor, watcher, stop))
+    note_run(app, record)
     if record.exit_code in (1, 5, 130):
         app.notes.hint(RESUME)
-    return record.exit_code or 0
+    return record

@@ -10,12 +10,11 @@ from raypipe.cli.present import bytes_text, duration, span, table
 
 if TYPE_CHECKING:
     from raypipe.config import Config
-    from raypipe.lake.store import Lake
     from raypipe.pipeline.job import Outcome
     from raypipe.pipeline.plan import Plan
     from raypipe.pipeline.record import RunRecord
 
-__all__ = ["show_plan", "show_run"]
+__all__ = ["note_run", "report_path", "run_document", "run_lines", "show_plan"]
 
 #: Lines of each kind on the terminal; the record and the report have them all.
 SHOWN = 20
@@ -64,11 +63,8 @@ def _runs(found: Plan, *, each: bool) -> list[tuple[tuple[str, str, str], list[s
     return groups
 
 
-def show_run(app: App, lake: Lake, record: RunRecord) -> None:
-    """Print what became of a run; traces go to the log."""
-    from raypipe.pipeline.record import record_key
-    from raypipe.pipeline.session import report_key
-
+def note_run(app: App, record: RunRecord) -> None:
+    """Tell on standard error what went wrong, and put the traces into the log."""
     for outcome in record.outcomes:
         if outcome.error and outcome.error.trace:
             app.notes.trace(f"{outcome.table} {outcome.partition}\n{outcome.error.trace}")
@@ -76,10 +72,12 @@ def show_run(app: App, lake: Lake, record: RunRecord) -> None:
         app.notes.warning(f"{name} {partition} blocked: {reason}")
     for finding in record.quality[:SHOWN]:
         app.notes.warning(f"{finding['table']} {finding['partition']} {finding['kind']}: {finding['message']}")
-    recorded = lake.store.stat(record_key(record.run_id)) is not None
-    where = f"{lake.location.root}/{report_key(record.run_id)}" if record.outcomes else None
-    document = {
-        "run_id": record.run_id if recorded else None,
+
+
+def run_document(config: Config, record: RunRecord) -> dict[str, Any]:
+    """What became of a run, for JSON."""
+    return {
+        "run_id": record.run_id if record.planned or record.blocked else None,
         "status": record.status,
         "exit_code": record.exit_code,
         "executor": record.executor,
@@ -89,9 +87,15 @@ def show_run(app: App, lake: Lake, record: RunRecord) -> None:
         "failures": [_failure(outcome) for outcome in record.outcomes if outcome.status != "built"],
         "blocked": [{"table": t, "partition": p, "reason": r} for t, p, r in record.blocked],
         "quality": record.quality,
-        "report": where,
+        "report": report_path(config, record),
     }
-    app.show(document, _run_lines(record, where))
+
+
+def report_path(config: Config, record: RunRecord) -> str | None:
+    """Where the page of a run stands; None for a run that had nothing to do."""
+    from raypipe.pipeline.views import report_key
+
+    return f"{config.lake.location.root}/{report_key(record.run_id)}" if record.outcomes else None
 
 
 def _failure(outcome: Outcome) -> dict[str, Any]:
@@ -124,7 +128,8 @@ def _by_table(record: RunRecord) -> dict[str, dict[str, int]]:
     return found
 
 
-def _run_lines(record: RunRecord, where: str | None) -> list[str]:
+def run_lines(config: Config, record: RunRecord) -> list[str]:
+    """What became of a run, for people."""
     tables = _by_table(record)
     if not tables:
         return ["nothing to do: everything is current"]
@@ -136,4 +141,5 @@ def _run_lines(record: RunRecord, where: str | None) -> list[str]:
     said = ", ".join(f"{count} {key}" for key, count in totals.items() if count)
     head = table(("table", "built", "failed", "blocked", "rows", "size"), rows, right=frozenset({1, 2, 3, 4, 5}))
     last = f"run {record.run_id} {record.status}: {said} in {duration(_seconds(record))}"
+    where = report_path(config, record)
     return [*head, "", last, *([f"report: {where}"] if where else [])]

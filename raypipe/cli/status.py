@@ -5,17 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import click
 
 from raypipe.cli.app import App
 from raypipe.cli.options import Words, check_range, command, range_options
 from raypipe.cli.present import GLYPHS, grid, legend, table
-
-if TYPE_CHECKING:
-    from raypipe.config import Config
-    from raypipe.lake.store import Lake
 
 __all__ = ["grid_lines", "status"]
 
@@ -33,48 +28,15 @@ MONTHS = 3
 def status(app: App, start: dt.date | None, end: dt.date | None, tables: tuple[str, ...], ascii: bool) -> int:
     """Show the state of the lake."""
     check_range(start, end)
-    config = app.config()
-    lake = app.lake(config)
-    states = lake_states(config, lake, start, end)
-    states = {name: found for name, found in states.items() if not tables or {name, name.partition("/")[2]} & {*tables}}
-    if app.options.json:
-        document = {name: {"counts": Counter(found.values()), "partitions": found} for name, found in states.items()}
-        app.show({"lake": lake.location.root, "tables": document}, ())
-        return 0
-    app.show({}, [*_summary(states), "", *grid_lines(app, states, whole=bool(start or end), plain=ascii)])
+    config = app.lake_config()
+    from raypipe.pipeline.views import chosen_tables, lake_states
+
+    wanted = chosen_tables(config, tables)
+    states = {name: parts for name, parts in lake_states(config, start, end).items() if name in wanted}
+    document = {name: {"counts": Counter(parts.values()), "partitions": parts} for name, parts in states.items()}
+    drawn = grid_lines(app, states, whole=bool(start or end), plain=ascii)
+    app.show({"lake": config.lake.location.root, "tables": document}, [*_summary(states), "", *drawn])
     return 0
-
-
-def lake_states(
-    config: Config, lake: Lake, start: dt.date | None = None, end: dt.date | None = None
-) -> dict[str, dict[str, str]]:
-    """Per table the state of each partition; sessions between the lake's first and last without input are absent."""
-    from raypipe.pipeline.plan import Request, make_plan
-    from raypipe.pipeline.record import last_run, read_record
-    from raypipe.pipeline.session import states
-
-    run_id = last_run(lake)
-    plan = make_plan(lake, config.params, Request(start, end, allow_holes=config.run.allow_holes))
-    found = states(plan, read_record(lake, run_id) if run_id else None)
-    found = {
-        name: {key: "current" if state == "built" else state for key, state in parts.items()}
-        for name, parts in found.items()
-    }
-    return _with_absent(config, found)
-
-
-def _with_absent(config: Config, found: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    from raypipe.calendar import calendar
-    from raypipe.pipeline.plan import stage_tables
-
-    grains = {name: stage.table(config.params[stage.name]).grain for name, stage in stage_tables(config.params).items()}
-    keys = sorted({key for name, parts in found.items() if grains[name] == "session" for key in parts})
-    if not keys:
-        return found
-    sessions = calendar().dates(dt.date.fromisoformat(keys[0]), dt.date.fromisoformat(keys[-1]))
-    absent = {session.isoformat(): "absent" for session in sessions}
-    whole = {name: {**absent, **parts} if grains[name] == "session" else parts for name, parts in found.items()}
-    return {name: dict(sorted(parts.items())) for name, parts in whole.items()}
 
 
 def _summary(states: dict[str, dict[str, str]]) -> list[str]:

@@ -39,11 +39,11 @@ __all__ = ["synth"]
 )
 def synth(app: App, out: Path, force: bool, start_date: dt.date, **numbers: Any) -> int:
     """Write the market."""
-    from raypipe.sources.synthetic import SynthParams, write_market
+    from raypipe.pipeline.market import synthesise
 
     faults = tuple(kind for kind in numbers.pop("faults") if kind != "none")
-    params = SynthParams(**{**numbers, "datasets": tuple(numbers["datasets"])}, start_date=start_date, faults=faults)
-    result = write_market(out, params, force=force)
+    datasets = tuple(numbers.pop("datasets"))
+    result = synthesise(out, force=force, start_date=start_date, faults=faults, datasets=datasets, **numbers)
     document = {
         "out": str(result.out),
         "files": len(result.keys),

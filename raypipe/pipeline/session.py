@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 import raypipe
 from raypipe.calendar import calendar
 from raypipe.config import Config, RunParams
 from raypipe.errors import DataQualityError, DeveloperError, NotYetError, RaypipeError, UsageError
-from raypipe.lake.names import check_run_id
 from raypipe.lake.store import Lake
 from raypipe.pipeline.driver import Progress, RunResult, execute
 from raypipe.pipeline.executor import Executor, Process, Serial
 from raypipe.pipeline.job import Outcome
 from raypipe.pipeline.nodes import ONCE
-from raypipe.pipeline.plan import Plan, Request, make_plan, stage_tables
+from raypipe.pipeline.plan import Plan, Request, make_plan
 from raypipe.pipeline.quality import check_coverage
-from raypipe.pipeline.record import RunRecord, new_run_id, write_record
+from raypipe.pipeline.record import RunRecord, last_run, new_run_id, read_record, unfinished, write_record
+from raypipe.pipeline.views import declared_tables, write_report
 from raypipe.pipeline.work import peak_rss_bytes
 from raypipe.redact import redact
 
@@ -32,15 +32,13 @@ __all__ = [
     "Order",
     "Wish",
     "choose_executor",
+    "cpus",
     "local_executor",
-    "make_request",
-    "plan_request",
-    "report_key",
-    "run_planned",
+    "plan_retry",
+    "plan_wish",
+    "require_lake",
+    "run_plan",
     "run_wish",
-    "states",
-    "states_after",
-    "write_report",
 ]
 
 #: Projected CPU seconds below which starting workers, or Ray, costs more than it saves.
@@ -76,24 +74,27 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How a request is to be carried out.
+    """How a plan is to be carried out.
 
     Attributes
     ----------
     command
         The command line that repeats the run, for the record.
-    stop
-        Set when the user wants the run to end.
     make_executor
         Makes the executor of a name; the Ray edge passes one that knows Ray.
     observer
         Told how the run goes.
+    stop
+        Set when the user wants the run to end.
     """
 
     command: str
     make_executor: ExecutorFactory
     observer: Observer | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+
+
+# --- executors ---------------------------------------------------------------------------------
 
 
 def local_executor(name: str, run: RunParams) -> Executor:
@@ -145,87 +146,129 @@ def choose_executor(run: RunParams, cost: float) -> str:
     return "process" if cost < SMALL else "ray"
 
 
-def make_request(config: Config, wish: Wish) -> Request:
-    """What a person asked for, as a request to the plan.
+# --- plans -------------------------------------------------------------------------------------
+
+
+def require_lake(config: Config) -> None:
+    """Refuse a local lake whose folder does not exist: most likely its name is mistyped.
 
     Raises
     ------
     UsageError
-        If the range is empty, dates and a range are mixed, or a date is no session of the exchange.
+        If it does not.
     """
+    location = config.lake.location
+    if location.is_local and not Path(location.root).is_dir():
+        msg = f"there is no lake at {location.root}"
+        raise UsageError(msg, hint="name it with --root, RAYPIPE_ROOT or lake.root; `raypipe ingest` makes one")
+
+
+def plan_wish(config: Config, wish: Wish) -> Plan:
+    """Compare what a person wants with what the lake holds; changes nothing.
+
+    Raises
+    ------
+    UsageError
+        If the range is empty, dates and a range are mixed, a date is no session, or a step is unknown.
+    NotYetError
+        If the lake has no input for one of the dates, or for any session of the range.
+    """
+    _check_range(wish)
+    request = Request(
+        start=wish.start,
+        end=wish.end,
+        steps=wish.steps,
+        items=_items_of_dates(config, wish.dates) if wish.dates else None,
+        force=wish.force,
+        only=wish.only,
+        allow_holes=config.run.allow_holes,
+    )
+    plan = _plan(config, request)
+    _check_inputs(plan, wish)
+    return plan
+
+
+def plan_retry(config: Config, run_id: str | None = None) -> tuple[str, Plan]:
+    """Plan exactly what a run left failed, blocked or undone.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    run_id
+        Which run; the last one if None.
+
+    Returns
+    -------
+    The run's id and the plan.
+
+    Raises
+    ------
+    UsageError
+        If there is no such run.
+    """
+    lake = Lake(config.lake.location)
+    name = run_id or last_run(lake)
+    if name is None:
+        msg = "there is no run to retry"
+        raise UsageError(msg, hint="start one: raypipe run")
+    left = unfinished(read_record(lake, name))
+    return name, _plan(config, Request(items=left, allow_holes=config.run.allow_holes))
+
+
+def _plan(config: Config, request: Request) -> Plan:
+    return make_plan(Lake(config.lake.location), config.params, request, workers=cpus(config.run))
+
+
+def _check_range(wish: Wish) -> None:
     if wish.dates and (wish.start or wish.end):
         msg = "dates and a range exclude each other"
         raise UsageError(msg, hint="use --dates, or --start and --end")
     if wish.start and wish.end and wish.end < wish.start:
         msg = f"the end {wish.end} is before the start {wish.start}"
         raise UsageError(msg)
-    return Request(
-        start=wish.start,
-        end=wish.end,
-        steps=wish.steps,
-        items=_items_of_dates(config, wish) if wish.dates else None,
-        force=wish.force,
-        only=wish.only,
-        allow_holes=config.run.allow_holes,
-    )
 
 
-def _items_of_dates(config: Config, wish: Wish) -> frozenset[tuple[str, str]]:
+def _items_of_dates(config: Config, dates: Sequence[dt.date]) -> frozenset[tuple[str, str]]:
     """Every (table, partition) of some sessions: weekly tables by their Monday, once-tables whole."""
-    sessions = [calendar().session(date) for date in wish.dates]
-    found: set[tuple[str, str]] = set()
-    for name, stage in stage_tables(config.params).items():
-        grain = stage.table(config.params[stage.name]).grain
-        keys = {"week": {s.monday.isoformat() for s in sessions}, "once": {ONCE}}
-        found |= {(name, key) for key in keys.get(grain, {session.key for session in sessions})}
-    return frozenset(found)
+    sessions = [calendar().session(date) for date in dates]
+    keys = {"week": {s.monday.isoformat() for s in sessions}, "once": {ONCE}, "session": {s.key for s in sessions}}
+    tables = declared_tables(config)
+    return frozenset((name, key) for name, table in tables.items() for key in keys.get(table.grain, ()))
 
 
-def plan_request(config: Config, request: Request, dates: Sequence[dt.date] = ()) -> tuple[Lake, Plan]:
-    """Open the lake and compare what is wanted with what is there; changes nothing.
-
-    Parameters
-    ----------
-    config, request
-        The configuration and what is wanted.
-    dates
-        Sessions that must be there.
-
-    Raises
-    ------
-    NotYetError
-        If the lake has no input for a session of ``dates``, or for any session of the request's range.
-    """
-    lake = Lake(config.lake.location)
-    plan = make_plan(lake, config.params, request, workers=cpus(config.run))
+def _check_inputs(plan: Plan, wish: Wish) -> None:
     known = {item.partition for item in plan.items}
-    missing = [date.isoformat() for date in dates if date.isoformat() not in known]
+    missing = [date.isoformat() for date in wish.dates if date.isoformat() not in known]
     if missing:
         msg = f"the lake has no file of {missing[0]}"
         raise NotYetError(msg, hint=f"fetch it: raypipe ingest --start {missing[0]} --end {missing[-1]}")
-    if (request.start or request.end) and not known - {ONCE}:
-        msg = f"the lake has no file of a session from {request.start or 'the beginning'} to {request.end or 'today'}"
+    if (wish.start or wish.end) and not known - {ONCE}:
+        msg = f"the lake has no file of a session from {wish.start or 'the beginning'} to {wish.end or 'today'}"
         raise NotYetError(msg, hint="fetch them with raypipe ingest; raypipe check-missing says what there is")
-    return lake, plan
+
+
+# --- runs --------------------------------------------------------------------------------------
 
 
 def run_wish(config: Config, wish: Wish, order: Order) -> RunRecord:
-    """Plan and build what a person asked for; see `run_planned`."""
-    lake, plan = plan_request(config, make_request(config, wish), wish.dates)
-    return run_planned(config, lake, plan, order)
+    """Plan and build what a person asked for; see `plan_wish` and `run_plan`."""
+    return run_plan(config, plan_wish(config, wish), order)
 
 
-def run_planned(config: Config, lake: Lake, plan: Plan, order: Order) -> RunRecord:
+def run_plan(config: Config, plan: Plan, order: Order) -> RunRecord:
     """Build what a plan says, and record it in the lake.
 
     The record is written when the run starts, so that a run whose driver dies can be retried, and again when it
-    ends. A run with nothing to build and nothing blocked leaves the lake as it was, with no record.
+    ends, with the page of the run beside it. A plan with nothing to build and nothing blocked leaves the lake as
+    it was.
 
     Raises
     ------
     RaypipeError
-        If the run cannot be planned, or its executor or its storage is lost; what was built stays.
+        If its executor or its storage is lost; what was built stays.
     """
+    lake = Lake(config.lake.location)
     name = choose_executor(config.run, plan.cost)
     record = _new_record(config, order, name, plan)
     if not plan.waves:
@@ -234,8 +277,14 @@ def run_planned(config: Config, lake: Lake, plan: Plan, order: Order) -> RunReco
         record.executor, record.workers = executor.name, executor.workers
         write_record(lake, record)
         if order.observer:
-            order.observer.planned(plan, executor.name, executor.workers)
+            order.observer.planned(plan, _described(executor), executor.workers)
         return _carry_out(lake, record, plan, executor, order, config)
+
+
+def _described(executor: Executor) -> str:
+    """The executor's name, and which cluster it uses, so that nobody runs on another's without noticing."""
+    cluster = getattr(executor, "cluster", None)
+    return f"{executor.name} ({cluster})" if cluster else executor.name
 
 
 def _new_record(config: Config, order: Order, executor: str, plan: Plan) -> RunRecord:
@@ -292,38 +341,6 @@ def _judge(lake: Lake, record: RunRecord, result: RunResult, run: RunParams) -> 
     return DataQualityError.exit_code if closed else 0
 
 
-def write_report(lake: Lake, record: RunRecord, config: Config) -> str:
-    """Write the page of a run beside its record. Returns its key."""
-    from raypipe.report.ops import render_run
-
-    key = report_key(record.run_id)
-    page = render_run(json.loads(record.to_json()), states_after(lake, record, config))
-    lake.store.put_bytes(key, page.encode())
-    return key
-
-
-def report_key(run_id: str) -> str:
-    """Where the page of a run stands in the lake."""
-    return f"runs/{check_run_id(run_id)}/report.html"
-
-
-def states_after(lake: Lake, record: RunRecord, config: Config) -> dict[str, dict[str, str]]:
-    """Per table the state of every partition, as the lake is now and as the run saw it."""
-    plan = make_plan(lake, config.params, Request(allow_holes=config.run.allow_holes))
-    return states(plan, record)
-
-
-def states(plan: Plan, record: RunRecord | None) -> dict[str, dict[str, str]]:
-    """Per table the state of every partition of a plan: as in `Node`, or ``built`` or ``failed`` by a run's record."""
-    ended = {(o.table, o.partition): o.status for o in record.outcomes} if record else {}
-    found: dict[str, dict[str, str]] = {}
-    for item in plan.items:
-        status = ended.get((item.table, item.partition), "")
-        shown = status if status == ("built" if item.state == "current" else "failed") else item.state
-        found.setdefault(item.table, {})[item.partition] = shown
-    return found
-
-
 def _finish(lake: Lake, record: RunRecord, result: RunResult, exit_code: int) -> RunRecord:
     record.outcomes = [_clean(outcome) for outcome in result.outcomes]
     record.finished_ns, record.exit_code = time.time_ns(), exit_code
@@ -338,7 +355,5 @@ def _clean(outcome: Outcome) -> Outcome:
     if outcome.error is None:
         return outcome
     values: Mapping[str, str] = {name: redact(value) for name, value in outcome.error.values.items()}
-    error = replace(
-        outcome.error, message=redact(outcome.error.message), trace=redact(outcome.error.trace), values=values
-    )
-    return replace(outcome, error=error)
+    message, trace = redact(outcome.error.message), redact(outcome.error.trace)
+    return replace(outcome, error=replace(outcome.error, message=message, trace=trace, values=values))

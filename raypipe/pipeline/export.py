@@ -1,0 +1,210 @@
+"""Tables as plain files, under the names that users know, for tools that want one file.
+
+Rows stream partition by partition, so memory is that of one row group. A file appears under its name only when
+it is whole.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raypipe.config import Config
+from raypipe.errors import StorageError, UsageError
+from raypipe.lake.store import Lake
+from raypipe.pipeline.upkeep import in_range
+from raypipe.pipeline.views import chosen_tables
+from raypipe.schema.spec import Table
+
+__all__ = ["Exported", "Order", "classic_names", "export"]
+
+#: Lake name -> the name that users know.
+RENAMED = {"symbol": "ticker", "session": "date"}
+#: First characters that make a spreadsheet take a cell for a formula.
+_FORMULA = r"^[=+\-@\t\r]"
+
+#: (partition) -> name of the file that takes it, without its suffix.
+Naming = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is exported and how.
+
+    Attributes
+    ----------
+    out
+        Folder for the files.
+    layout
+        ``classic``: the files that users know, see `classic_names`. ``flat``: one file per table.
+    kind
+        ``parquet``, or ``csv``: cells that a spreadsheet would run as a formula get an apostrophe in front.
+    start, end
+        Closed range of partitions; None leaves it open.
+    """
+
+    out: Path
+    layout: Literal["classic", "flat"] = "classic"
+    kind: Literal["parquet", "csv"] = "parquet"
+    start: dt.date | None = None
+    end: dt.date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One file that was written."""
+
+    table: str
+    path: Path
+    partitions: int
+    rows: int
+    bytes: int
+
+
+def classic_names(band: tuple[float, float]) -> dict[str, Naming]:
+    """The files of the classic layout, by table.
+
+    Parameters
+    ----------
+    band
+        Price band of ``silver/daily_filtered``, which stands in the name of its file.
+
+    Examples
+    --------
+    >>> classic_names((1.0, 9.99))["silver/daily"]("2025-01-02")
+    'daily_2025'
+    """
+    low, high = (f"{price:g}" for price in band)
+    return {
+        "silver/daily": lambda partition: f"daily_{partition[:4]}",
+        "silver/weekly": lambda _: "weekly",
+        "silver/daily_filtered": lambda _: f"daily_filtered_{low}_{high}",
+    }
+
+
+def flat_name(table: Table) -> Naming:
+    """The one file of a table: its name without the tier."""
+    return lambda _: table.name.rpartition("/")[2]
+
+
+def export(config: Config, names: tuple[str, ...], order: Order) -> Iterator[Exported]:
+    """Write tables as files, one after the other.
+
+    Parameters
+    ----------
+    config
+        The configuration; it says where the lake is.
+    names
+        The tables; if none is named, those of the classic layout, or all of silver and gold.
+    order
+        Where to, and how.
+
+    Yields
+    ------
+    Exported
+        Each file once it is whole, in order of table and name.
+
+    Raises
+    ------
+    UsageError
+        If the layout has no such table, or nothing of the tables lies in the range.
+    PartitionError
+        If a partition is damaged; files that are whole stay.
+    StorageError
+        If the folder cannot be written.
+    """
+    lake, found = Lake(config.lake.location), False
+    for table, naming in _chosen(config, names, order.layout):
+        files: dict[str, list[str]] = defaultdict(list)
+        for partition in lake.partitions(table):
+            if in_range(partition, order.start, order.end):
+                files[naming(partition)].append(partition)
+        for name in sorted(files):
+            found = True
+            yield _write(lake, table, files[name], order, order.out / f"{name}.{order.kind}")
+    if not found:
+        msg = "nothing to export: no partition of these tables lies in the range"
+        raise UsageError(msg, hint="`raypipe status` shows what there is")
+
+
+def _chosen(config: Config, names: tuple[str, ...], layout: str) -> list[tuple[Table, Naming]]:
+    named = chosen_tables(config, names)
+    if layout == "flat":
+        whole = {name: table for name, table in named.items() if names or not name.startswith("bronze/")}
+        return [(table, flat_name(table)) for table in whole.values()]
+    classic = classic_names(_band(config))
+    unknown = [name for name in named if name not in classic] if names else []
+    if unknown:
+        msg = f"the classic layout has no file for {unknown[0]}"
+        raise UsageError(msg, hint="use --layout flat")
+    return [(table, classic[name]) for name, table in named.items() if name in classic]
+
+
+def _band(config: Config) -> tuple[float, float]:
+    """The price band of the filtered table: its own, or that of the daily table."""
+    own, daily = (config.params[name].model_dump()["prefilter_price_range"] for name in ("filtered", "daily"))
+    band: tuple[float, float] = own or daily
+    return band
+
+
+def _write(lake: Lake, table: Table, partitions: Sequence[str], order: Order, path: Path) -> Exported:
+    rows, temporary = 0, path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            sink = stack.enter_context(_writer(order.kind, temporary, _schema(table, order)))
+            for partition in partitions:
+                for batch in lake.batches(table, partition):
+                    sink.write_table(_shaped(table, batch, order))
+                    rows += batch.num_rows
+        temporary.replace(path)
+    except OSError as error:
+        msg = f"cannot be written: {error.strerror or error}"
+        raise StorageError(msg, hint="check the folder, its free space and permissions", store=str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Exported(table.name, path, len(partitions), rows, path.stat().st_size)
+
+
+def _writer(kind: str, path: Path, schema: pa.Schema) -> Any:
+    if kind == "csv":
+        import pyarrow.csv
+
+        return pyarrow.csv.CSVWriter(str(path), schema)
+    import pyarrow.parquet as pq
+
+    return pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+
+
+def _schema(table: Table, order: Order) -> pa.Schema:
+    return _shaped(table, table.empty(), order).schema
+
+
+def _shaped(table: Table, batch: pa.Table, order: Order) -> pa.Table:
+    """Names and types that any tool reads: text instead of dictionaries, users' names, year and month."""
+    columns: dict[str, Any] = {}
+    for name in batch.column_names:
+        values = batch[name]
+        if table[name].dtype in {"dict", "str"}:
+            values = values.cast(pa.string())
+            if order.kind == "csv":
+                values = _without_formulas(values)
+        columns[RENAMED.get(name, name)] = values
+    if order.layout == "classic" and "session" in table:
+        columns["year"] = pc.year(batch["session"]).cast(pa.int32())
+        columns["month"] = pc.month(batch["session"]).cast(pa.int32())
+    return pa.table(columns)
+
+
+def _without_formulas(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    dangerous = pc.match_substring_regex(values, _FORMULA)
+    return pc.if_else(dangerous, pc.binary_join_element_wise("'", values, ""), values)

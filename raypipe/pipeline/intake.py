@@ -1,0 +1,160 @@
+"""Acquisition as a person asks for it: a range or a year, an endpoint or a folder, files of symbols and splits."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from raypipe.config import Config
+from raypipe.errors import UsageError
+from raypipe.lake.store import Lake
+from raypipe.pipeline.acquire import IngestReport, ObjectState, ingest, plan_ingest
+from raypipe.pipeline.adopt import adopt_corporate, adopt_dir
+from raypipe.pipeline.check_missing import MissingReport, check_missing
+from raypipe.pipeline.receipts import raw_inventory
+from raypipe.sources.polygon_keys import DATASETS, Dataset
+
+__all__ = ["PRESENT", "Intake", "acquire", "keep_corporate", "missing", "plan_acquire"]
+
+#: States of objects that are in the lake when an ingest has ended.
+PRESENT = frozenset({"current", "new", "partial", "changed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Which files, and where from.
+
+    Attributes
+    ----------
+    start, end
+        Closed range of dates; open only where files come from a folder.
+    datasets
+        ``day``, ``minute`` or both.
+    from_dir
+        Adopt the files of this folder instead of asking an endpoint.
+    reference, splits
+        Corporate files to keep.
+    wait_minutes
+        How long to wait for files that are late.
+    verify
+        Whether every stored file is read and hashed.
+    """
+
+    start: dt.date | None = None
+    end: dt.date | None = None
+    datasets: tuple[str, ...] = tuple(DATASETS)
+    from_dir: Path | None = None
+    reference: Path | None = None
+    splits: Path | None = None
+    wait_minutes: float = 0
+    verify: bool = False
+
+    @classmethod
+    def settle(cls, year: int | None, today: dt.date, **wanted: Any) -> Self:
+        """Settle the range: the one given, else the year given, else all of a folder, else the current year.
+
+        Raises
+        ------
+        UsageError
+            If the range is upside down or there is nothing to fetch.
+        """
+        start, end, folder = wanted.get("start"), wanted.get("end"), wanted.get("from_dir")
+        if not (start or end) and (year or not folder):
+            start, end = dt.date(year or today.year, 1, 1), dt.date(year or today.year, 12, 31)
+        if not folder and end and not start:
+            start = dt.date(end.year, 1, 1)
+        if not folder and start and not end:
+            end = max(start, today)
+        if start and end and end < start:
+            msg = f"the end {end} is before the start {start}"
+            raise UsageError(msg)
+        if not wanted.get("datasets", ("all",)):
+            msg = "--skip-daily and --skip-minute leave nothing to fetch"
+            raise UsageError(msg)
+        return cls(**{**wanted, "start": start, "end": end})
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the functions of acquisition have in common."""
+        return {
+            "start": self.start,
+            "end": self.end,
+            "datasets": _datasets(self.datasets),
+            "now_ns": time.time_ns,
+            "verify": self.verify,
+        }
+
+
+def _datasets(names: tuple[str, ...]) -> tuple[Dataset, ...]:
+    return tuple(DATASETS[name] for name in names)
+
+
+def plan_acquire(config: Config, intake: Intake) -> IngestReport:
+    """Say what `acquire` would do with each file; nothing is fetched or written."""
+    store = Lake(config.lake.location).store
+    if intake.from_dir:
+        return adopt_dir(store, intake.from_dir, **intake.options, jobs=config.ingest.jobs, dry_run=True)
+    return IngestReport(tuple(plan_ingest(store, config.ingest, **intake.options)))
+
+
+def acquire(
+    config: Config, intake: Intake, *, progress: Callable[[ObjectState], None], stop: threading.Event
+) -> IngestReport:
+    """Bring the files into the lake; see `raypipe.pipeline.acquire.ingest`."""
+    keep_corporate(config, "reference", intake.reference)
+    keep_corporate(config, "splits", intake.splits)
+    return ingest(
+        Lake(config.lake.location).store,
+        config.ingest,
+        **intake.options,
+        wait_minutes=intake.wait_minutes,
+        from_dir=intake.from_dir,
+        progress=progress,
+        stop=stop,
+    )
+
+
+def keep_corporate(config: Config, kind: str, path: Path | None) -> None:
+    """Take a file of symbols (``reference``) or of ``splits`` into the lake; None is fine."""
+    if path is not None:
+        adopt_corporate(Lake(config.lake.location).store, kind, path, now_ns=time.time_ns)
+
+
+def missing(
+    config: Config,
+    bounds: tuple[dt.date | None, dt.date | None],
+    datasets: tuple[str, ...],
+    *,
+    files_list: Path | None = None,
+    remote: bool = False,
+) -> MissingReport:
+    """Say of every session whether its files are where they should be.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    bounds
+        First and last date; None means the lake's first raw file, and today.
+    datasets, files_list, remote
+        As in `raypipe.pipeline.check_missing.check_missing`.
+    """
+    store, wanted = Lake(config.lake.location).store, _datasets(datasets)
+    today = dt.datetime.now(dt.UTC).date()
+    first = min((day for data in wanted for day in raw_inventory(store, data).sessions), default=None)
+    start = bounds[0] or first or dt.date(today.year, 1, 1)
+    return check_missing(
+        store,
+        config.ingest,
+        start=start,
+        end=bounds[1] or max(today, start),
+        datasets=wanted,
+        now_ns=time.time_ns,
+        files_list=files_list,
+        remote=remote,
+    )

@@ -1,0 +1,59 @@
+"""A synthetic market, made, acquired over S3, and held against its planted answers: the parts of the demo."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from raypipe.config import Config
+from raypipe.errors import StorageError
+from raypipe.lake.store import Lake
+from raypipe.pipeline.acquire import ingest
+from raypipe.pipeline.intake import keep_corporate
+from raypipe.pipeline.local_s3 import environment, serve_folder
+from raypipe.pipeline.planted import Verdict, check_planted
+from raypipe.pipeline.views import declared_tables
+from raypipe.sources.synthetic import SynthParams, SynthResult, write_market
+
+__all__ = ["SynthResult", "Verdict", "acquire_market", "compare_market", "synthesise"]
+
+
+def synthesise(out: Path, *, force: bool = False, **params: Any) -> SynthResult:
+    """Write a market; ``params`` as in `raypipe.sources.synthetic.SynthParams`.
+
+    Raises
+    ------
+    UsageError
+        If a parameter is out of its range, or the folder is not empty.
+    """
+    return write_market(out, SynthParams(**params), force=force)
+
+
+def acquire_market(config: Config, market: SynthResult) -> str:
+    """Acquire a market over the real protocol, from a server on the loopback. Returns where the server was.
+
+    Raises
+    ------
+    MissingExtraError
+        If there is no server to start.
+    StorageError
+        If a file cannot be acquired.
+    """
+    days = (*market.history, *market.sessions)
+    with serve_folder(market.out.parent) as server, environment(server):
+        params = config.ingest.model_copy(update={"endpoint_url": server.endpoint_url, "bucket": market.out.name})
+        store = Lake(config.lake.location).store
+        report = ingest(store, params, start=days[0], end=days[-1], now_ns=time.time_ns)
+    bad = [each for each in report.objects if each.state in {"failed", "forbidden"}]
+    if bad or report.unavailable:
+        msg = f"{len(bad)} files could not be acquired: {bad[0].reason if bad else 'no answer'}"
+        raise StorageError(msg, hint="is something else using the folder?", store=params.endpoint_url)
+    keep_corporate(config, "reference", market.out / "reference" / "tickers.csv")
+    keep_corporate(config, "splits", market.out / "reference" / "splits.csv")
+    return server.endpoint_url
+
+
+def compare_market(config: Config, market: SynthResult) -> list[Verdict]:
+    """Hold the lake against the planted answers."""
+    return check_planted(Lake(config.lake.location), declared_tables(config), market.out / "truth.json")
