@@ -16,8 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raypipe.kernels._jit import as_input, inlined, kernel
+from raypipe.kernels.resample import Buckets, buckets_of
 
-__all__ = ["HistSummary", "MacdSeries", "MacdState", "Smoothing", "fresh_state", "hist_summary", "macd_series"]
+__all__ = [
+    "HistSummary",
+    "MacdSeries",
+    "MacdState",
+    "Smoothing",
+    "fresh_state",
+    "hist_summary",
+    "macd_of_minutes",
+    "macd_series",
+]
 
 #: Share of the close below which hist counts as zero.
 FLAT = 1e-12
@@ -45,18 +55,6 @@ class MacdState(NamedTuple):
     """Close of the last bar, usd; NaN without bars. float64 (symbols,)."""
     bars: NDArray[np.int64]
     """Bars so far; int64 (symbols,)."""
-
-    def scaled(self, ratio: NDArray[np.float64]) -> MacdState:
-        """The same state after splits of ``ratio`` shares for one: prices divided by it; float64 (symbols,)."""
-        return MacdState(self.fast / ratio, self.slow / ratio, self.signal / ratio, self.close / ratio, self.bars)
-
-    def take(self, places: NDArray[np.int64]) -> MacdState:
-        """The states at some places; a place of -1 gives a fresh one."""
-        if not len(self.bars):
-            return fresh_state(len(places))
-        gone = places < 0
-        fast, slow, signal, close = (np.where(gone, np.nan, values[places]) for values in self[:4])
-        return MacdState(fast, slow, signal, close, np.where(gone, 0, self.bars[places]))
 
 
 class MacdSeries(NamedTuple):
@@ -135,6 +133,31 @@ def macd_series(
         smoothing.min_bars,
         MacdState(*(as_input(values) for values in before)),
     )
+
+
+def macd_of_minutes(
+    start_ns: NDArray[np.int64],
+    close: NDArray[np.float64],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+    window_ns: tuple[int, int],
+    width_ns: int,
+    smoothing: Smoothing,
+    state: MacdState | None = None,
+) -> tuple[Buckets, MacdSeries]:
+    """Cut the minute bars of every symbol into bars of one width and run the recursion over their closes.
+
+    Parameters
+    ----------
+    start_ns, begin, end, window_ns, width_ns
+        As of :func:`~raypipe.kernels.resample.buckets_of`.
+    close
+        Close of each minute bar in usd; float64 (rows,), without NaN.
+    smoothing, state
+        As of :func:`macd_series`.
+    """
+    bars = buckets_of(start_ns, begin, end, window_ns, width_ns)
+    return bars, macd_series(close[bars.tail - 1], bars.offsets, smoothing, state)
 
 
 @inlined

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,18 @@ class MinuteSummary(NamedTuple):
     """Open of the first bar of regular hours, usd."""
     rth_close: NDArray[np.float64]
     """Close of the last bar of regular hours, usd."""
+
+    def where(self, mask: NDArray[np.bool_]) -> MinuteSummary:
+        """Of some of the symbols; bool (symbols,)."""
+        kept: list[Any] = [values[mask] for values in self]
+        return MinuteSummary(*kept)
+
+    @classmethod
+    def joined(cls, parts: Sequence[MinuteSummary]) -> MinuteSummary:
+        """Of the symbols of all parts, in order."""
+        nothing = (np.empty(0, np.int64), *(np.empty(0) for _ in cls._fields[1:]))
+        whole: list[Any] = [np.concatenate(values) for values in zip(nothing, *parts, strict=True)]
+        return cls(*whole)
 
 
 def minute_summary(
