@@ -69,7 +69,24 @@ class _StageView:
         self.continues = stage.continues(params)
 
     @cached_property
-    def manifests(self) -> dict[str, Manifest | PartitionError]:
+    def partitions(self) -> frozenset[str]:
+        """What the lake holds, from one listing."""
+        return frozenset(self._lake.partitions(self.table))
+
+    def stored(self, partition: str) -> Manifest | PartitionError | None:
+        """The footer of a partition: read when asked for, so that planning one session costs one session."""
+        if partition not in self.partitions:
+            return None
+        if not self._lake.location.is_local:
+            return self._all.get(partition)
+        try:
+            return self._lake.manifest(self.table, partition)
+        except PartitionError as error:
+            return error
+
+    @cached_property
+    def _all(self) -> dict[str, Manifest | PartitionError]:
+        """All footers at once: over a network many requests in flight cost as much as a few."""
         return self._lake.manifests(self.table)
 
 
@@ -129,7 +146,7 @@ class Nodes:
         found = set.intersection(*required) if required else set[str]().union(*optional)
         if view.table.grain == "week":
             found = {_monday(day) for day in found}
-        return found | set(view.manifests)
+        return found | view.partitions
 
     def _is_once(self, table: str) -> bool:
         return table in self._views and self._views[table].table.grain == "once"
@@ -161,7 +178,7 @@ class Nodes:
 
     def _resolve(self, table: str, partition: str) -> Node:
         view = self._views[table]
-        stored = view.manifests.get(partition)
+        stored = view.stored(partition)
         if self._is_orphan(view, partition) and isinstance(stored, Manifest):
             return Node(view.stage.name, table, partition, "current", "raw file gone", stored.fingerprint)
         refs: dict[str, tuple[InputRef, ...]] = {}
