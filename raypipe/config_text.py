@@ -81,8 +81,8 @@ def _read_text(path: Path) -> str:
 def _read_yaml(text: str, origin: str) -> Any:
     import yaml
 
-    loader = _loader_class()(text)
     try:
+        loader = _loader_class()(text)
         return loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
@@ -90,8 +90,6 @@ def _read_yaml(text: str, origin: str) -> Any:
     except yaml.YAMLError as error:
         msg = f"not valid YAML: {str(error).splitlines()[0]}"
         raise ConfigError(msg, file=origin) from None
-    finally:
-        loader.dispose()
 
 
 def _loader_class() -> type[Any]:

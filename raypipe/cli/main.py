@@ -13,6 +13,7 @@ import click
 from raypipe import __version__
 from raypipe.cli.app import App
 from raypipe.cli.options import global_options
+from raypipe.cli.signals import terminable
 from raypipe.errors import RaypipeError
 
 __all__ = ["COMMANDS", "cli", "main"]
@@ -108,7 +109,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     app = App(tuple(sys.argv[1:] if args is None else args))
     try:
-        code = _dispatch(app)
+        with terminable():
+            code = _dispatch(app)
         app.close()
         sys.stdout.flush()
     except BrokenPipeError:
