@@ -37,7 +37,7 @@ format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 bench: $(READY) ## benchmarks: cost per unit, and the ratio to a baseline of the same run
-	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' --benchmark-columns=min,median,ops --benchmark-sort=name
+	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -o python_functions='bench_* test_*' --benchmark-columns=min,median,ops --benchmark-sort=name
 
 lock: $(READY) ## write requirements.lock anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --extra dev --no-header --no-annotate \

@@ -88,4 +88,4 @@ def test_any_sequence(writers, tmp_path):
         pass
 
     Machine.writers, Machine.folder = writers, tmp_path / "lake"
-    run_state_machine_as_test(Machine, settings=settings(max_examples=25, stateful_step_count=15, deadline=None))
+    run_state_machine_as_test(Machine, settings=settings(max_examples=15, stateful_step_count=12, deadline=None))
