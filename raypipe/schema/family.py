@@ -57,7 +57,7 @@ def shared(section: str, kind: type[Params]) -> Any:
 
 
 def linked(params: Mapping[str, Params]) -> dict[str, Params]:
-    """The same parameter sets, their shared fields filled from the sections that they name.
+    """The same parameter sets, their shared fields filled from the sections that they name, and so on down.
 
     Examples
     --------
@@ -68,11 +68,12 @@ def linked(params: Mapping[str, Params]) -> dict[str, Params]:
     >>> linked({"kettle": Kettle(litres=2), "tea": Tea()})["tea"]
     Tea(kettle=Kettle(litres=2))
     """
-    found: dict[str, Params] = {}
-    for name, one in params.items():
-        wanted = {field: params[section] for field, section in type(one).sections().items()}
-        found[name] = one.model_copy(update=wanted) if wanted else one
-    return found
+    return {name: _filled(one, params) for name, one in params.items()}
+
+
+def _filled(one: Params, params: Mapping[str, Params]) -> Params:
+    wanted = {field: _filled(params[section], params) for field, section in type(one).sections().items()}
+    return one.model_copy(update=wanted) if wanted else one
 
 
 def always(_: Any) -> bool:
