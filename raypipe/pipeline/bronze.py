@@ -17,7 +17,7 @@ from raypipe.pipeline.raw import RAW_DATASETS, parse_once
 from raypipe.pipeline.receipts import corporate_file, receipt_of
 from raypipe.pipeline.stages import Built, Stage
 from raypipe.pipeline.work import Work
-from raypipe.schema.family import Params, Read
+from raypipe.schema.family import Finding, Params, Read
 from raypipe.schema.spec import Table
 from raypipe.schema.tables import DAY_AGGS, MINUTE_AGGS, REFERENCE, SPLITS
 from raypipe.sources.polygon import BronzeParams, FlatFile, OutOfOrderError
@@ -108,8 +108,10 @@ def build_once(work: Work, targets: tuple[Target, ...]) -> Iterator[Built]:
         if file is None:
             msg = "the raw file is gone since the plan was made"
             raise SourceError(msg, hint="ingest it again, then run again", file=raw)
-        rows = parse_once(table.name, _read_raw(work, raw, target.partition, file.key), file.key)
-        yield Built(target, work.lake.write(table, target.partition, rows, work.manifest(stage, target, rows.num_rows)))
+        noted: list[Finding] = []
+        rows = parse_once(table.name, _read_raw(work, raw, target.partition, file.key), file.key, noted)
+        manifest = work.manifest(stage, target, rows.num_rows)
+        yield Built(target, work.lake.write(table, target.partition, rows, manifest), tuple(noted))
 
 
 class NoParams(Params):

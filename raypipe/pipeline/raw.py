@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from raypipe.lake.store import Lake
 from raypipe.pipeline.receipts import RawFile, corporate_file, raw_files
-from raypipe.schema.family import Slice
+from raypipe.schema.family import Finding, Slice
 from raypipe.schema.spec import Table
 from raypipe.sources.instruments import read_reference, read_splits
 from raypipe.sources.polygon_keys import DAY, MINUTE
@@ -84,6 +84,6 @@ class RawIndex:
         return parse_once(table.name, self._lake.store.read(file.key), file.key)
 
 
-def parse_once(table: str, data: bytes, name: str) -> pa.Table:
-    """Read the raw file of a once-table."""
-    return _ONCE[_RAW_OF[table]](data, name)
+def parse_once(table: str, data: bytes, name: str, noted: list[Finding] | None = None) -> pa.Table:
+    """Read the raw file of a once-table; what is worth telling is added to ``noted``."""
+    return _ONCE[_RAW_OF[table]](data, name, noted)
