@@ -22,7 +22,7 @@ from raypipe.calendar import Session, at_exchange_time, calendar
 from raypipe.schema.discovery import families
 from raypipe.schema.family import Family, Inputs, Params, Read
 from raypipe.schema.spec import Table
-from raypipe.schema.tables import DAY_AGGS, MINUTE_AGGS, REFERENCE, SPLITS
+from raypipe.schema.tables import DAY_AGGS, MINUTE_AGGS, REFERENCE, SPLITS, SYMBOL_TYPES
 
 Partitions = Mapping[dt.date | None, pa.Table]
 Generate = Callable[[np.random.Generator, Sequence[Session]], dict[dt.date | None, pa.Table]]
@@ -225,9 +225,19 @@ class Market:
             rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
             return SOURCES[name].generate(rng, self.sessions)
         family, params = provider(name)
+        if any(item.table == name for item in family.requires(params)):
+            return self._continued(name, family, params)
         made = family.compute(read(self, family, params, self.sessions), params).table
         spec = family.table(params)
         return {date: made.filter(pc.equal(made[spec.split_column], date)) for date in _dates(spec, self.sessions)}
+
+    def _continued(self, name: str, family: Family, params: Params) -> Partitions:
+        """A table that goes on from its own last partition is made session by session."""
+        made: dict[dt.date | None, pa.Table] = {}
+        self._made[name] = made
+        for session in self.sessions:
+            made[session.date] = family.compute(read(self, family, params, [session]), params).table
+        return made
 
 
 def provider(name: str) -> tuple[Family, Params]:
@@ -289,6 +299,9 @@ def _spec(name: str) -> tuple[Table, Known]:
         return SOURCES[name].table, SOURCES[name].known_ns
     family, params = provider(name)
     spec = family.table(params)
+    if name == SYMBOL_TYPES.name:
+        # Who a symbol is, is no news of the session: tables with rows inside it may ask.
+        return spec, midnight_of("session")
     return spec, lambda table: table[time_column(spec)].to_numpy()
 
 
