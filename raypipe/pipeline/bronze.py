@@ -11,10 +11,12 @@ import pyarrow as pa
 
 from raypipe.calendar import calendar
 from raypipe.errors import PartitionError, ShortObjectError, SourceError
-from raypipe.lake.store import Lake, Receipt
+from raypipe.lake.objects import ObjectStore
+from raypipe.lake.store import Lake
+from raypipe.lake.writer import Receipt as Committed
 from raypipe.pipeline.job import Target
 from raypipe.pipeline.raw import RAW_DATASETS, parse_once
-from raypipe.pipeline.receipts import corporate_file, receipt_of
+from raypipe.pipeline.receipts import Receipt, corporate_file, receipt_of, renewed_receipt, save_receipt
 from raypipe.pipeline.stages import Built, Stage
 from raypipe.pipeline.work import Work
 from raypipe.schema.family import Finding, Params, Read
@@ -44,7 +46,7 @@ def build_session(work: Work, targets: tuple[Target, ...]) -> Iterator[Built]:
         yield Built(target, receipt, file.findings)
 
 
-def _convert(work: Work, stage: Stage, target: Target, file: FlatFile) -> Receipt:
+def _convert(work: Work, stage: Stage, target: Target, file: FlatFile) -> Committed:
     try:
         try:
             return _write(work, stage, target, file, sort=False)
@@ -54,7 +56,7 @@ def _convert(work: Work, stage: Stage, target: Target, file: FlatFile) -> Receip
         _quarantine(work.lake, target, file)
 
 
-def _write(work: Work, stage: Stage, target: Target, file: FlatFile, *, sort: bool) -> Receipt:
+def _write(work: Work, stage: Stage, target: Target, file: FlatFile, *, sort: bool) -> Committed:
     table = work.table(target.table)
     with work.lake.writer(table, target.partition, work.manifest(stage, target, 0)) as writer:
         kept = []
@@ -82,19 +84,23 @@ def _read_raw(work: Work, raw: str, partition: str, key: str) -> bytes:
     except FileNotFoundError as error:
         msg = "the raw file is gone since the plan was made"
         raise SourceError(msg, hint="ingest it again, then run again", file=key) from error
-    _check_length(work.lake, key, len(data))
-    expected = {ref.partition: ref.fingerprint for ref in work.job.inputs[raw]}[partition]
-    if hashlib.sha256(data).hexdigest() != expected:
+    receipt = receipt_of(work.lake.store, key)
+    if receipt is not None and receipt.size != len(data):
+        msg = f"short object: {len(data):,} of {receipt.size:,} bytes"
+        raise ShortObjectError(msg, hint="ingest it again", file=key)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 != {ref.partition: ref.fingerprint for ref in work.job.inputs[raw]}[partition]:
         msg = "the raw file is not the one that the plan saw"
         raise PartitionError(msg, hint="run again", table=raw, partition=partition)
+    _note_hash(work.lake.store, key, receipt, sha256)
     return data
 
 
-def _check_length(lake: Lake, key: str, size: int) -> None:
-    receipt = receipt_of(lake.store, key)
-    if receipt is not None and receipt.size != size:
-        msg = f"short object: {size:,} of {receipt.size:,} bytes"
-        raise ShortObjectError(msg, hint="ingest it again", file=key)
+def _note_hash(store: ObjectStore, key: str, receipt: Receipt | None, sha256: str) -> None:
+    """Spare later plans the hashing of a file that came without a receipt, or was touched since."""
+    stat = store.stat(key)
+    if stat is not None and not (receipt and receipt.trusted(stat)):
+        save_receipt(store, renewed_receipt(stat, receipt, sha256))
 
 
 def build_once(work: Work, targets: tuple[Target, ...]) -> Iterator[Built]:
@@ -153,5 +159,5 @@ SOURCES = (
     _once_source("splits", "raw/splits", SPLITS),
     _once_source("reference", "raw/reference", REFERENCE),
     _session_source("day_aggs", "daily", "raw/day_aggs", DAY_AGGS, cost=0.02, chunk=16, fuse="day", memory=200 << 20),
-    _session_source("minute_aggs", "minute", "raw/minute_aggs", MINUTE_AGGS, cost=0.6, memory=600 << 20),
+    _session_source("minute_aggs", "minute", "raw/minute_aggs", MINUTE_AGGS, cost=0.6, fuse="minute", memory=600 << 20),
 )

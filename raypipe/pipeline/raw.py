@@ -11,7 +11,16 @@ import numpy as np
 import pyarrow as pa
 
 from raypipe.lake.store import Lake
-from raypipe.pipeline.receipts import RawFile, corporate_file, raw_files
+from raypipe.pipeline.receipts import (
+    RawFile,
+    RawInventory,
+    Receipt,
+    corporate_file,
+    known_sha256,
+    raw_inventory,
+    read_receipts,
+    receipt_of,
+)
 from raypipe.schema.family import Finding, Slice
 from raypipe.schema.spec import Table
 from raypipe.sources.instruments import read_reference, read_splits
@@ -28,7 +37,7 @@ ONCE = "all"
 
 
 class RawIndex:
-    """The raw files of a lake.
+    """The raw files of a lake. Reads listings and receipts, and files that have no trusted receipt; writes nothing.
 
     Parameters
     ----------
@@ -38,25 +47,47 @@ class RawIndex:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
+        self._files: dict[tuple[str, str], RawFile | None] = {}
+        self._receipts: dict[str, dict[str, Receipt]] = {}
         self._once_rows: dict[str, tuple[pa.Table, np.ndarray]] = {}
 
     def partitions(self, table: str) -> list[str]:
-        """Sessions (or ``all``) that a raw input has."""
-        return list(self._files[table])
+        """Sessions (or ``all``) that a raw input has; nothing is read."""
+        if table in _ONCE:
+            return [ONCE] if self.get(table, ONCE) else []
+        return [day.isoformat() for day in self._inventories[table].sessions]
 
     def get(self, table: str, partition: str) -> RawFile | None:
-        """The file of a session, or None."""
-        return self._files[table].get(partition)
+        """The file of a session with the fingerprint of its content, or None."""
+        key = (table, partition)
+        if key not in self._files:
+            self._files[key] = self._once_file(table) if table in _ONCE else self._file(table, partition)
+        return self._files[key]
 
     @cached_property
-    def _files(self) -> Mapping[str, Mapping[str, RawFile]]:
-        store = self._lake.store
-        dated = {name: raw_files(store, data) for name, data in RAW_DATASETS.items()}
-        found = {name: {day.isoformat(): file for day, file in files.items()} for name, files in dated.items()}
-        for name in _ONCE:
-            file = corporate_file(store, name.removeprefix("raw/"))
-            found[name] = {ONCE: file} if file else {}
-        return found
+    def _inventories(self) -> Mapping[str, RawInventory]:
+        return {name: raw_inventory(self._lake.store, data) for name, data in RAW_DATASETS.items()}
+
+    def _file(self, table: str, partition: str) -> RawFile | None:
+        session = dt.date.fromisoformat(partition)
+        stat = self._inventories[table].sessions.get(session)
+        if stat is None:
+            return None
+        sha256 = known_sha256(self._lake.store, stat, self._receipt(table, stat.key), save=False)
+        return RawFile(RAW_DATASETS[table], session, stat.key, stat.size, sha256, stat.stamp)
+
+    def _receipt(self, table: str, key: str) -> Receipt | None:
+        if key not in self._inventories[table].receipts:
+            return None
+        if self._lake.location.is_local:
+            return receipt_of(self._lake.store, key)
+        if table not in self._receipts:
+            # Over a network many requests in flight cost as much as a few.
+            self._receipts[table] = read_receipts(self._lake.store, sorted(self._inventories[table].receipts))
+        return self._receipts[table].get(key)
+
+    def _once_file(self, table: str) -> RawFile | None:
+        return corporate_file(self._lake.store, table.removeprefix("raw/"), save=False)
 
     def once_digest(self, table: Table, rows: Slice, first: dt.date, last: dt.date) -> str:
         """Digest of those rows of a once-table that one partition may know.

@@ -198,7 +198,7 @@ def raw_files(store: ObjectStore, data: Dataset) -> dict[dt.date, RawFile]:
     }
 
 
-def corporate_file(store: ObjectStore, kind: str) -> RawFile | None:
+def corporate_file(store: ObjectStore, kind: str, *, save: bool = True) -> RawFile | None:
     """The file of symbols (``reference``) or of splits (``splits``), whatever its suffix; None if there is none.
 
     Raises
@@ -213,7 +213,8 @@ def corporate_file(store: ObjectStore, kind: str) -> RawFile | None:
     if not found:
         return None
     stat = found[0]
-    return RawFile(None, None, stat.key, stat.size, known_sha256(store, stat, receipt_of(store, stat.key)), stat.stamp)
+    sha256 = known_sha256(store, stat, receipt_of(store, stat.key), save=save)
+    return RawFile(None, None, stat.key, stat.size, sha256, stat.stamp)
 
 
 # --- receipts ----------------------------------------------------------------------------------

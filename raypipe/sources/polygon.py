@@ -162,7 +162,8 @@ class FlatFile:
     def _in_session(self, window_start_ns: np.ndarray) -> np.ndarray:
         s = self._session
         if self._table is DAY_AGGS:
-            return np.equal(window_start_ns, s.midnight_ns)
+            at_midnight: np.ndarray = window_start_ns == s.midnight_ns
+            return at_midnight
         inside: np.ndarray = (window_start_ns >= s.ext_start_ns) & (window_start_ns < s.ext_end_ns)
         inside &= (window_start_ns - s.ext_start_ns) % NS_PER_MINUTE == 0
         return inside
