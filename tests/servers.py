@@ -189,10 +189,13 @@ class FlakyProxy:
         Address of the server behind.
     seen
         Method, path and answered status of every request; 0 where none was answered.
+    hung
+        Requests that were left without an answer, and without an end.
     """
 
     upstream: str
     seen: list[tuple[str, str, int]] = field(default_factory=list)
+    hung: int = 0
     _tricks: list[_Trick] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closing: threading.Event = field(default_factory=threading.Event)
@@ -254,6 +257,7 @@ class _Handler(BaseHTTPRequestHandler):
         trick = self.owner._next(self.command, self.path)
         kind = trick.kind if trick else "pass"
         if kind == "hang":
+            self.owner.hung += 1
             self.owner._closing.wait()
         if kind == "fail":
             self._fail(trick)

@@ -34,22 +34,30 @@ def get_range(client: Any, address: dict[str, str], span: str | None = None) -> 
 
     botocore retries requests, not bodies: a body that ends early or stalls is fetched again here.
     """
-    from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+    from botocore.exceptions import HTTPClientError, IncompleteReadError
 
-    wanted = {"Range": f"bytes={span}"} if span else {}
     attempt = 0
     while True:
+        answer = _answer(client, address, span)
         try:
-            answer = again(client.get_object, **address, **wanted)
             return _body(answer, answer["Body"].read())
         except (IncompleteReadError, HTTPClientError):
             if not again_later(attempt):
                 raise
             attempt += 1
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") != "InvalidRange" or not wanted:
-                raise
-            wanted = {}  # a suffix longer than the object: most servers send what there is, some refuse
+
+
+def _answer(client: Any, address: dict[str, str], span: str | None) -> dict[str, Any]:
+    from botocore.exceptions import ClientError
+
+    try:
+        wanted = {"Range": f"bytes={span}"} if span else {}
+        return again(client.get_object, **address, **wanted)  # type: ignore[no-any-return]
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "InvalidRange" or not span:
+            raise
+        # A suffix longer than the object: most servers send what there is, some refuse.
+        return again(client.get_object, **address)  # type: ignore[no-any-return]
 
 
 def _body(answer: dict[str, Any], data: bytes) -> Body:
