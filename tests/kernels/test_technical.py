@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -137,27 +136,3 @@ def test_no_volume_no_vwap():
     found = indicators(bars)
     assert (np.flatnonzero(np.isnan(found["vwap"][19:, 0])) + 19).tolist() == [24]
     assert (found["obv"][5:25] == found["obv"][4]).all()
-
-
-def test_as_traded_prices_of_real_names_over_their_splits(shared_data):
-    """Rebuilt as they traded, with the splits told, they have the indicators of the adjusted series."""
-    path = shared_data / "daily/ohlcv_100_2015_2025.parquet"
-    long = pd.read_parquet(path, columns=["date", "symbol", "high", "low", "close", "volume", "split_ratio"])
-    split = long.loc[(long.split_ratio != 0) & (long.split_ratio != 1), "symbol"].unique()
-    wide = long[long.symbol.isin(split)].pivot_table(index="date", columns="symbol")
-    ratios = wide.split_ratio.replace(0.0, 1.0).fillna(1.0).to_numpy()
-    assert len(split) > 15
-    assert (ratios != 1.0).sum() > 20
-    later = np.vstack([np.cumprod(ratios[:0:-1], axis=0)[::-1], np.ones((1, len(split)))])
-    high, low, close, volume = (
-        wide[name].to_numpy(np.float64, copy=True) for name in ("high", "low", "close", "volume")
-    )
-    # Where a rise equals the fall, the rounding of the rebuilt prices would choose the direction of the movement.
-    high[1:][np.diff(high, axis=0) == -np.diff(low, axis=0)] *= 1.0001
-    adjusted = indicators(Grid(high, low, close, volume, np.ones_like(close)))
-    traded = indicators(Grid(high * later, low * later, close * later, volume / later, ratios))
-    prices = {"atr_14", "sma_20", "std_20", "sma_50", "sma_200", "vwap"}
-    for name, values in adjusted.items():
-        expected = values * later if name in prices else values / later if name == "obv" else values
-        atol = 1e-9 * np.nanmax(np.abs(expected)) if name == "obv" else 1e-9
-        np.testing.assert_allclose(traded[name], expected, rtol=1e-9, atol=atol, err_msg=name)
