@@ -6,12 +6,13 @@ family of their own (``features.bar_checks``).
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from raypipe.calendar import NS_PER_MINUTE
+from raypipe.calendar import NS_PER_MINUTE, calendar
 from raypipe.lake.manifest import Manifest
 from raypipe.lake.store import Lake
 from raypipe.pipeline.job import Outcome
@@ -25,6 +26,7 @@ _WINDOW_SESSIONS = 20
 _ENOUGH_SESSIONS = 5
 _WARN_BELOW, _FAIL_BELOW = 0.95, 0.80
 _LAST_MINUTES = 15
+_FULL_SESSION_NS = 390 * NS_PER_MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +73,32 @@ def _check_session(table: Table, session: str, stored: dict[str, Manifest]) -> l
     manifest = stored.get(session)
     if manifest is None:
         return []
-    before = [stored[key] for key in sorted(stored) if key < session][-_WINDOW_SESSIONS:]
-    found = _short_of(table, session, "rows", manifest.rows, [m.rows for m in before])
-    found += _short_of(table, session, "symbols", _fact(manifest, "symbols"), [_fact(m, "symbols") for m in before])
+    before = {key: stored[key] for key in sorted(key for key in stored if key < session)[-_WINDOW_SESSIONS:]}
+    rows = [m.rows * _full_length(table, key) for key, m in before.items()]
+    found = _short_of(table, session, "rows", manifest.rows * _full_length(table, session), rows)
+    symbols = [_fact(m, "symbols") for m in before.values()]
+    found += _short_of(table, session, "symbols", _fact(manifest, "symbols"), symbols)
     return found + (_quiet_end(table, session, manifest) if table is MINUTE_AGGS else [])
 
 
-def _short_of(table: Table, session: str, what: str, value: int, before: Sequence[int]) -> list[QualityFinding]:
+def _full_length(table: Table, session: str) -> float:
+    """What makes the bars of an early close comparable with those of a whole session."""
+    if table is not MINUTE_AGGS:
+        return 1.0
+    facts = calendar().session(dt.date.fromisoformat(session))
+    return _FULL_SESSION_NS / (facts.close_ns - facts.open_ns)
+
+
+def _short_of(table: Table, session: str, what: str, value: float, before: Sequence[float]) -> list[QualityFinding]:
     if len(before) < _ENOUGH_SESSIONS:
         return []
     usual = median(before)
     if value >= _WARN_BELOW * usual:
         return []
     level = "failed" if value < _FAIL_BELOW * usual else "warning"
-    message = f"{value:,} {what}, {value / usual:.0%} of the median of the {len(before)} sessions before ({usual:,.0f})"
+    message = (
+        f"{value:,.0f} {what}, {value / usual:.0%} of the median of the {len(before)} sessions before ({usual:,.0f})"
+    )
     return [QualityFinding(table.name, session, f"few_{what}", level, message)]
 
 

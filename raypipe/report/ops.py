@@ -20,6 +20,7 @@ _STATES = ("built", "current", "stale", "missing", "failed", "blocked", "pending
 _GLYPHS = {"built": "●", "current": "·", "stale": "◐", "missing": "○", "failed": "✕", "blocked": "■", "pending": "…"}
 _SHOWN_FAILURES = 50
 _SHOWN_FINDINGS = 100
+_SHOWN_SAMPLES = 5
 _COVERAGE_SESSIONS = 20
 _WORST_FIRST = {"failed": 0, "warning": 1}
 
@@ -47,7 +48,7 @@ def render_run(run: Mapping[str, Any], grid: Mapping[str, Mapping[str, str]]) ->
         started=_moment(run["started_ns"]),
         seconds=_elapsed(run),
         totals=_totals(outcomes),
-        grids=[_grid(table, states) for table, states in grid.items()],
+        grids=sorted((_grid(table, states) for table, states in grid.items()), key=_once_last),
         glyphs=[(state, _GLYPHS[state]) for state in _STATES],
         failures=[o for o in outcomes if o["status"] in ("failed", "blocked")][:_SHOWN_FAILURES],
         failures_n=sum(o["status"] in ("failed", "blocked") for o in outcomes),
@@ -114,18 +115,34 @@ def _grid(table: str, states: Mapping[str, str]) -> dict[str, Any]:
     return {"table": table, "months": list(rows.items()), "counts": _counts(states)}
 
 
+def _once_last(grid: Mapping[str, Any]) -> bool:
+    return bool(grid["months"]) and grid["months"][0][0] == "all"
+
+
 def _counts(states: Mapping[str, str]) -> list[tuple[str, int]]:
     found = list(states.values())
     return [(state, found.count(state)) for state in _STATES if state in found]
 
 
 def _findings(run: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What readers and checks noticed, the worst first."""
+    """What readers and checks noticed, the worst first; the same words about many sessions are one line."""
     rows = [dict(finding, samples=()) for finding in run["quality"]]
     for outcome in run["outcomes"]:
         where = {"table": outcome["table"], "partition": outcome["partition"]}
         rows += [{**where, **{k: f[k] for k in ("kind", "level", "message", "samples")}} for f in outcome["findings"]]
-    return sorted(rows, key=lambda f: (_WORST_FIRST.get(f["level"], 2), f["kind"], f["table"], f["partition"]))
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        alike[row["level"], row["kind"], row["table"], row["message"]].append(row)
+    lines = [{**same[0], **_sessions(same)} for same in alike.values()]
+    return sorted(lines, key=lambda f: (_WORST_FIRST.get(f["level"], 2), f["kind"], f["table"], f["partition"]))
+
+
+def _sessions(same: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Where a finding occurs, and a few samples from all places."""
+    partitions = sorted(row["partition"] for row in same)
+    where = partitions[0] if len(same) == 1 else f"{len(same)} sessions, {partitions[0]} to {partitions[-1]}"
+    samples = dict.fromkeys(sample for row in same for sample in row["samples"])
+    return {"partition": where, "samples": list(samples)[:_SHOWN_SAMPLES]}
 
 
 def _coverage(outcomes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -70,6 +70,15 @@ def test_only_what_was_built_is_judged(lake: Lake) -> None:
     assert check_coverage(lake, [write(lake, DAY_AGGS, SESSIONS[-1], 100)]) == []
 
 
+def test_an_early_close_is_not_short_of_bars(lake: Lake) -> None:
+    """210 minutes of bars where the sessions before had 390."""
+    sessions = calendar().dates(dt.date(2025, 11, 10), dt.date(2025, 11, 28))
+    for date in sessions[:-1]:
+        write(lake, MINUTE_AGGS, date, 390)
+    rows = [f for f in check_coverage(lake, [write(lake, MINUTE_AGGS, sessions[-1], 210)]) if f.kind == "few_rows"]
+    assert rows == []
+
+
 @pytest.mark.parametrize(("minutes", "kinds"), [(15, []), (16, ["quiet_end"])])
 def test_a_file_that_ends_before_the_close(lake: Lake, minutes: int, kinds: list[str]) -> None:
     found = check_coverage(lake, [write(lake, MINUTE_AGGS, SESSIONS[0], 3, minutes)])

@@ -135,6 +135,21 @@ def test_every_partition_has_its_cell() -> None:
         assert f'title="{title}"' in text
 
 
+def test_the_same_words_about_many_sessions_are_one_line() -> None:
+    found = {
+        "kind": "k",
+        "message": "3 odd bars",
+        "count": 3,
+        "samples": ["row 2: A"],
+        "level": "warning",
+        "partition": "",
+    }
+    days = [f"2025-11-{day:02d}" for day in range(3, 8)]
+    text = render_run(record(outcomes=[outcome(partition=day, findings=[found]) for day in days]), GRID)
+    assert text.count("3 odd bars") == 1
+    assert "5 sessions, 2025-11-03 to 2025-11-07" in text
+
+
 def test_a_year_of_seven_tables_is_still_small() -> None:
     days = [f"2025-{month:02d}-{day:02d}" for month in range(1, 13) for day in range(1, 22)]
     text = render_run(record(), {f"silver/t{i}": dict.fromkeys(days, "current") for i in range(7)})
