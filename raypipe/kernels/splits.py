@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["basis", "first_valid", "last_before", "last_on_basis", "last_valid", "ordered_sum"]
+__all__ = ["basis", "first_valid", "last_before", "last_on_basis", "last_valid", "mean_of_last", "ordered_sum"]
 
 
 def basis(ratios: np.ndarray) -> np.ndarray:
@@ -97,6 +97,32 @@ def ordered_sum(values: np.ndarray) -> np.ndarray:
     for row in values:
         total += np.where(np.isnan(row), 0.0, row)
     return total
+
+
+def mean_of_last(values: np.ndarray, count: int) -> np.ndarray:
+    """Mean of the last ``count`` values of each column, NaN passed over; NaN if there are fewer.
+
+    Parameters
+    ----------
+    values
+        float64 (sessions, symbols).
+    count
+        At least 1.
+
+    Returns
+    -------
+    np.ndarray
+        float64 (symbols,).
+
+    Examples
+    --------
+    >>> mean_of_last(np.array([[9.0, 9.0], [1.0, np.nan], [np.nan, np.nan], [3.0, 3.0]]), 2)
+    array([2., 6.])
+    """
+    valid = ~np.isnan(values)
+    from_end = np.cumsum(valid[::-1], axis=0)[::-1]
+    total = ordered_sum(np.where(from_end <= count, values, np.nan))
+    return np.where(valid.sum(axis=0) >= count, total / count, np.nan)
 
 
 def first_valid(values: np.ndarray) -> np.ndarray:

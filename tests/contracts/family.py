@@ -167,21 +167,24 @@ def check_enough(case: Case) -> None:
 
 def check_prefix(case: Case) -> None:
     """Built from what was known at t, the rows known at t are those of the whole."""
-    for at_ns in case.moments():
-        _check_unmoved(case, cut(case.market, at_ns), at_ns, "after cutting the future off")
+    compared = [_rows_unmoved(case, cut(case.market, t), t, "after cutting the future off") for t in case.moments()]
+    assert np.median(compared), "nothing to compare: hardly any row is known by then"
 
 
 def check_future(case: Case) -> None:
     """With everything after t replaced by noise, nothing known at t moves."""
-    for at_ns in case.moments():
-        _check_unmoved(case, with_future(case.market, case.noise, at_ns), at_ns, "with noise for a future")
+    noisy = ((with_future(case.market, case.noise, at_ns), at_ns) for at_ns in case.moments())
+    compared = [_rows_unmoved(case, other, at_ns, "with noise for a future") for other, at_ns in noisy]
+    assert np.median(compared), "nothing to compare: hardly any row is known by then"
 
 
-def _check_unmoved(case: Case, other: Market, at_ns: int, what: str) -> None:
+def _rows_unmoved(case: Case, other: Market, at_ns: int, what: str) -> int:
+    """Refuse a market in which a row known by a moment is another one; how many rows that were."""
     expected = known_by(case, case.result.table, at_ns)
-    assert expected.num_rows, "nothing to compare: no row is known by then"
-    got = case.compute(other, buildable(other, case.family, case.params, case.targets)).table
+    targets = buildable(other, case.family, case.params, case.targets)
+    got = case.compute(other, targets).table if targets else case.spec.empty()
     assert_same(known_by(case, got, at_ns), expected, what)
+    return expected.num_rows
 
 
 def check_warm_up(case: Case) -> None:

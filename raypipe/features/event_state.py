@@ -1,0 +1,357 @@
+"""What was known of a symbol's session at the moment of each event: prices, moves, volume and MACD so far.
+
+Only bars that have ended by the decision count, and of the day level only sessions before. Columns whose names end in
+``_so_far`` are the running twins of session features: at the end of the session both say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raypipe.calendar import NS_PER_MINUTE, Session
+from raypipe.features.daily import DAILY, DailyParams
+from raypipe.features.macd import smoothing_of
+from raypipe.features.minute import MinuteParams
+from raypipe.features.panel import Panel, known_splits
+from raypipe.kernels.splits import basis, last_before, mean_of_last
+from raypipe.schema.events import (
+    DECISION_NS,
+    EVENT_KEY,
+    EVENT_TYPE,
+    EVENTS,
+    TF,
+    EventBars,
+    EventsParams,
+    bars_of_events,
+)
+from raypipe.schema.family import Family, Inputs, Params, Read, Result, shared
+from raypipe.schema.frames import codes_of, nullable
+from raypipe.schema.macd import WIDTH_NS, carried, carried_reads, matched
+from raypipe.schema.minutes import window_of
+from raypipe.schema.spec import Column, Table
+from raypipe.schema.tables import MINUTE_AGGS, SESSION, SPLITS, SYMBOL
+
+if TYPE_CHECKING:
+    from raypipe.kernels.event_state import HistState, PriceState
+
+__all__ = ["EventStateParams"]
+
+_KEYS = ("session", *EVENT_KEY)
+_BARS = ("open", "high", "low", "close", "volume")
+_NO_BAR = "the symbol has no bar yet"
+_NO_RTH = "no regular bar has ended"
+_NO_PREVIOUS = f"{_NO_BAR}, or no daily row in the last daily.max_gap_sessions sessions"
+_NO_GAP = f"{_NO_RTH}, or no daily row in the last daily.max_gap_sessions sessions"
+_NO_VOLUMES = "fewer daily rows before the session than minute_features.vol_spike_lookback, or no volume in them"
+_NO_WINDOW = "no bar of the window has ended"
+_ONE_BAR = "fewer than two bars of the window have ended"
+_NO_REFERENCE = "no bar of the window is 5 minutes older than another"
+
+
+class EventStateParams(Params):
+    """Nothing of its own: what it runs along with is set in the sections of those.
+
+    Attributes
+    ----------
+    events
+        Which events there are, and the MACD of their bars.
+    daily
+        How old the previous close may be, and whether it looks through splits.
+    minute_features
+        The window of the running twins, and which volume is usual.
+    """
+
+    events: EventsParams = shared("events", EventsParams)
+    daily: DailyParams = shared("daily", DailyParams)
+    minute_features: MinuteParams = shared("minute_features", MinuteParams)
+
+    @property
+    def before(self) -> int:
+        """Sessions looked back over."""
+        return max(self.daily.max_gap_sessions, self.minute_features.vol_spike_window_sessions)
+
+
+# --- the table ---------------------------------------------------------------------------------
+
+
+def _share(name: str, doc: str, null: str) -> Column:
+    return Column(name, "f32", doc, "1", null)
+
+
+def _opening(minutes: int) -> tuple[Column, ...]:
+    first = f"the first {minutes} regular minutes"
+    null = f"{first} are not over or have no bar"
+    return (
+        _share(f"range_{minutes}m_pct", f"(high - low) of {first} / regular open.", null),
+        Column(f"breakout_{minutes}m_up_so_far", "bool", f"Last regular close above the high of {first}.", null=null),
+        Column(f"breakout_{minutes}m_down_so_far", "bool", f"Last regular close below the low of {first}.", null=null),
+    )
+
+
+def _timeframe(tf: str) -> tuple[Column, ...]:
+    young = f"fewer than macd.min_bars {tf} bars have ended"
+    return (
+        Column(f"hist_bps_asof__{tf}", "f32", f"1e4 * hist / close at the last {tf} bar.", "bps", young),
+        Column(f"hist_min_bps_so_far__{tf}", "f32", f"Lowest of these over the session's {tf} bars.", "bps", young),
+        Column(f"hist_max_bps_so_far__{tf}", "f32", f"Highest of these over the session's {tf} bars.", "bps", young),
+        Column(f"bars_so_far__{tf}", "i16", f"{tf} bars of the session that have ended.", "1", _NO_BAR),
+        Column(f"cross_up_count_so_far__{tf}", "i16", f"Crossings up of {tf} bars, this event apart.", "1", _NO_BAR),
+        Column(
+            f"cross_down_count_so_far__{tf}", "i16", f"Crossings down of {tf} bars, this event apart.", "1", _NO_BAR
+        ),
+        Column(
+            f"bars_since_last_cross__{tf}",
+            "i16",
+            f"{tf} bars since the last crossing in the session, this event apart.",
+            "1",
+            "there was none",
+        ),
+    )
+
+
+def table(params: EventStateParams) -> Table:
+    """The table provided: `gold/event_features`, with seven columns per timeframe of MACD."""
+    return Table(
+        "gold/event_features",
+        key=EVENT_KEY,
+        grain="session",
+        columns=(
+            SESSION,
+            SYMBOL,
+            TF,
+            DECISION_NS,
+            EVENT_TYPE,
+            Column("minutes_since_open", "i16", "From the regular open to the decision; negative before.", "min"),
+            Column("minutes_to_close", "i16", "From the decision to the regular close; negative after.", "min"),
+            _share("ret_from_prev_close", "Last close / previous daily close on this basis - 1.", _NO_PREVIOUS),
+            _share("gap_pct", "Regular open / previous daily close on this basis - 1.", _NO_GAP),
+            _share("ret_from_open", "Last regular close / regular open - 1.", _NO_RTH),
+            _share("range_so_far_pct", "(high - low) of regular bars / regular open.", _NO_RTH),
+            _share("pos_in_range_so_far", "Last regular close in that range: 0 low, 1 high, 0.5 if flat.", _NO_RTH),
+            _share("ret_5m_back", "Last close / last close 5 minutes before - 1.", "no bar is as old"),
+            _share("ret_30m_back", "Last close / last close 30 minutes before - 1.", "no bar is as old"),
+            _share("max_1m_ret_so_far", "Largest close / close of the bar before - 1.", _ONE_BAR),
+            _share("max_5m_ret_so_far", "Largest close / last close 5 minutes before - 1.", _NO_REFERENCE),
+            _share("max_drawdown_5m_so_far", "Largest fall below the highest close of 5 minutes.", _NO_WINDOW),
+            Column("volume_so_far", "f32", "Shares traded since 04:00.", "shares", _NO_BAR),
+            _share("rel_volume_so_far", "volume_so_far / usual daily volume on the session's basis.", _NO_VOLUMES),
+            *_opening(5),
+            *_opening(15),
+            *(column for tf in params.events.macd.timeframes for column in _timeframe(tf)),
+        ),
+        doc="The state of each event's symbol from bars that had ended at decision_ns.",
+        floats="split",
+    )
+
+
+def requires(params: EventStateParams) -> tuple[Read, ...]:
+    """The session's events and minute bars; day bars and splits up to it; MACD of the session before, if carried."""
+    reads = [
+        Read(EVENTS, _KEYS),
+        Read(MINUTE_AGGS.name, ("symbol", "window_start_ns", *_BARS)),
+        Read(DAILY.name, ("symbol", "close", "volume"), before=params.before, own=False),
+        *carried_reads(params.events.macd),
+    ]
+    if "splits" in (params.daily.adjust, params.minute_features.adjust):
+        # The window holds the splits that a carried MACD wants: they stand in for its own.
+        reads = [read for read in reads if read.table != SPLITS.name]
+        reads.append(Read(SPLITS.name, optional=True, rows=known_splits))
+    return tuple(reads)
+
+
+# --- rows --------------------------------------------------------------------------------------
+
+
+def compute(inputs: Inputs, params: EventStateParams) -> Result:
+    """One row per event, in their order."""
+    spec, history = table(params), _History(inputs, params)
+    parts = [_session(spec, inputs, target, params, history) for target in inputs.targets]
+    return Result(pa.concat_tables([spec.empty(), *parts]))
+
+
+class _History:
+    """Day bars before each session, on its share basis."""
+
+    def __init__(self, inputs: Inputs, params: EventStateParams) -> None:
+        self._params = params
+        self._panel = Panel(DAILY.name, inputs.partitions(DAILY.name), inputs.targets, params.before)
+        self._closes, self._volumes = self._panel.grid("close"), self._panel.grid("volume")
+        self._ratios = self._panel.split_ratios(inputs.once(SPLITS.name))
+
+    def of(self, target: Session, names: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """Previous close and usual volume of some symbols; NaN where there is none. float64 (names,) each."""
+        daily, usual = self._params.daily, self._params.minute_features
+        rows, ratios = self._window(target, daily.max_gap_sessions, daily.adjust)
+        closes, _ = last_before(self._closes[rows], ratios)
+        rows, ratios = self._window(target, usual.vol_spike_window_sessions, usual.adjust)
+        volumes = mean_of_last((self._volumes[rows] * basis(ratios))[:-1], usual.vol_spike_lookback)
+        places = pc.index_in(names, value_set=self._panel.names).fill_null(-1).to_numpy()
+        return np.append(closes, np.nan)[places], np.append(volumes, np.nan)[places]
+
+    def _window(self, target: Session, before: int, adjust: str) -> tuple[slice, np.ndarray]:
+        """Grid rows up to the session's own, and their split ratios."""
+        last = self._panel.row(target.date)
+        rows = slice(last - before, last + 1)
+        ratios = self._ratios[rows]
+        return rows, ratios if adjust == "splits" else np.ones_like(ratios)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Some events of a session and the bars of their symbols."""
+
+    place: EventBars
+    events: pa.Table
+
+    @property
+    def decision_ns(self) -> np.ndarray:
+        moments: np.ndarray = self.events["decision_ns"].to_numpy()
+        return moments
+
+    def of_timeframe(self, tf: str) -> np.ndarray:
+        """Which events are crossings of that timeframe; bool (events,)."""
+        mask: np.ndarray = pc.equal(self.events["tf"].cast(pa.string()), tf).to_numpy()
+        return mask
+
+
+def _session(spec: Table, inputs: Inputs, target: Session, params: EventStateParams, history: _History) -> pa.Table:
+    events = inputs.partitions(EVENTS)[target.date]
+    if not events.num_rows:
+        return spec.empty()
+    places = bars_of_events(inputs.partitions(MINUTE_AGGS.name)[target.date], events)
+    pieces = [_Piece(one, events.slice(one.events.start, one.events.stop - one.events.start)) for one in places]
+    names, (codes,) = codes_of([events["symbol"]])
+    closes, volumes = history.of(target, names)
+    prices = _joined([_prices(piece, target, params) for piece in pieces])
+    columns = {name: events[name] for name in _KEYS}
+    columns |= _clock(events["decision_ns"].to_numpy(), target)
+    columns |= _price_columns(prices, closes[codes], volumes[codes])
+    for minutes in (5, 15):
+        columns |= _opening_columns(prices, minutes, events["decision_ns"].to_numpy() - target.open_ns)
+    for tf in params.events.macd.timeframes:
+        before = carried(inputs, target, params.events.mode, tf) if params.events.macd.state == "carry" else None
+        hist = _joined([_hist(piece, target, params.events, tf, before) for piece in pieces])
+        columns |= _hist_columns(hist, tf)
+    return spec.build(columns)
+
+
+def _joined(parts: Sequence[NamedTuple]) -> dict[str, np.ndarray]:
+    """The fields of several pieces, each in one array."""
+    return {name: np.concatenate([getattr(part, name) for part in parts]) for name in parts[0]._fields}
+
+
+def _prices(piece: _Piece, target: Session, params: EventStateParams) -> PriceState:
+    from raypipe.kernels.event_state import price_state
+    from raypipe.kernels.resample import Ohlcv
+
+    minutes = piece.place.minutes
+    return price_state(
+        minutes["window_start_ns"],
+        Ohlcv(*(minutes[name] for name in _BARS)),
+        (piece.place.begin, piece.place.end),
+        piece.decision_ns,
+        window_of(target, params.minute_features.mode),
+        window_of(target, "rth"),
+    )
+
+
+def _hist(piece: _Piece, target: Session, params: EventsParams, tf: str, before: pa.Table | None) -> HistState:
+    from raypipe.kernels.event_state import hist_state
+    from raypipe.kernels.macd import MacdState, macd_of_minutes
+
+    minutes = piece.place.minutes
+    bars, series = macd_of_minutes(
+        minutes["window_start_ns"],
+        minutes["close"],
+        minutes.begin,
+        minutes.end,
+        window_of(target, params.mode),
+        WIDTH_NS[tf],
+        smoothing_of(params.macd),
+        None if before is None else MacdState(*matched(before, minutes.symbols)),
+    )
+    return hist_state(
+        bars.start_ns + WIDTH_NS[tf],
+        series.hist,
+        minutes["close"][bars.tail - 1],
+        series.bar_index,
+        series.cross,
+        bars.offsets,
+        params.macd.min_bars,
+        piece.place.place,
+        piece.decision_ns,
+        piece.of_timeframe(tf),
+    )
+
+
+# --- columns -----------------------------------------------------------------------------------
+
+
+def _f32(values: np.ndarray) -> pa.Array:
+    return nullable(values.astype(np.float32))
+
+
+def _over(values: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Ratio where the divisor is positive, else NaN."""
+    ratio: np.ndarray = np.divide(values, by, out=np.full(len(by), np.nan), where=by > 0.0)
+    return ratio
+
+
+def _clock(decision_ns: np.ndarray, target: Session) -> dict[str, pa.Array]:
+    return {
+        "minutes_since_open": pa.array(((decision_ns - target.open_ns) // NS_PER_MINUTE).astype(np.int16)),
+        "minutes_to_close": pa.array(((target.close_ns - decision_ns) // NS_PER_MINUTE).astype(np.int16)),
+    }
+
+
+def _price_columns(now: dict[str, np.ndarray], previous: np.ndarray, usual: np.ndarray) -> dict[str, pa.Array]:
+    close, spread = now["close"], now["rth_high"] - now["rth_low"]
+    position = np.where(spread == 0.0, 0.5, _over(now["rth_close"] - now["rth_low"], spread))
+    return {
+        "ret_from_prev_close": _f32(close / previous - 1.0),
+        "gap_pct": _f32(now["rth_open"] / previous - 1.0),
+        "ret_from_open": _f32(now["rth_close"] / now["rth_open"] - 1.0),
+        "range_so_far_pct": _f32(spread / now["rth_open"]),
+        "pos_in_range_so_far": _f32(position),
+        "ret_5m_back": _f32(close / now["close_5m_back"] - 1.0),
+        "ret_30m_back": _f32(close / now["close_30m_back"] - 1.0),
+        "max_1m_ret_so_far": _f32(now["max_1m_ret"]),
+        "max_5m_ret_so_far": _f32(now["max_5m_ret"]),
+        "max_drawdown_5m_so_far": _f32(now["max_drawdown_5m"]),
+        "volume_so_far": _f32(now["volume"]),
+        "rel_volume_so_far": _f32(_over(now["volume"], usual)),
+    }
+
+
+def _opening_columns(now: dict[str, np.ndarray], minutes: int, since_open_ns: np.ndarray) -> dict[str, pa.Array]:
+    over = since_open_ns >= minutes * NS_PER_MINUTE
+    high, low = (np.where(over, now[f"first_{minutes}m_{side}"], np.nan) for side in ("high", "low"))
+    none = np.isnan(high)
+    return {
+        f"range_{minutes}m_pct": _f32((high - low) / now["rth_open"]),
+        f"breakout_{minutes}m_up_so_far": nullable(now["rth_close"] > high, null=none),
+        f"breakout_{minutes}m_down_so_far": nullable(now["rth_close"] < low, null=none),
+    }
+
+
+def _hist_columns(now: dict[str, np.ndarray], tf: str) -> dict[str, pa.Array]:
+    return {
+        f"hist_bps_asof__{tf}": _f32(now["bps"]),
+        f"hist_min_bps_so_far__{tf}": _f32(now["lowest"]),
+        f"hist_max_bps_so_far__{tf}": _f32(now["highest"]),
+        f"bars_so_far__{tf}": nullable(now["bars"], pa.int16()),
+        f"cross_up_count_so_far__{tf}": nullable(now["ups"], pa.int16()),
+        f"cross_down_count_so_far__{tf}": nullable(now["downs"], pa.int16()),
+        f"bars_since_last_cross__{tf}": nullable(now["since"], pa.int16()),
+    }
+
+
+FAMILY_DRAFT = Family(
+    "event_state", 1, EventStateParams, table, requires, compute, step="events", cost=0.4, fuse="minute"
+)
