@@ -61,12 +61,17 @@ def manifest_of(store: ObjectStore, key: str, table: Table, partition: str) -> M
         raise
 
 
-def read_table(store: ObjectStore, key: str, table: Table, partition: str, columns: Sequence[str]) -> pa.Table:
+def read_table(
+    store: ObjectStore, key: str, table: Table, partition: str, columns: Sequence[str], fingerprint: str | None = None
+) -> pa.Table:
     """All rows of some columns (none named: all). See `Lake.read`."""
     place, names = _Place(store, key, table, partition), _wanted(table, columns)
     for attempt in range(_ATTEMPTS):
         try:
             with _opened(place, names, whole=not columns) as part:
+                if fingerprint not in (None, part.manifest.fingerprint):
+                    msg = "the partition changed since the plan was made"
+                    raise PartitionError(msg, hint="run again")
                 admit(table, names, part.manifest.rows, part.size)
                 data = part.file.read(list(names), use_threads=False).select(list(names))
                 return _checked(table, data, part.manifest.rows, part.size)

@@ -104,11 +104,14 @@ class Lake:
         except PartitionError as error:
             return error
 
-    def read(self, table: Table, partition: str, columns: Sequence[str] = ()) -> pa.Table:
+    def read(
+        self, table: Table, partition: str, columns: Sequence[str] = (), *, fingerprint: str | None = None
+    ) -> pa.Table:
         """Read a partition: the declared columns, or some of them in the order asked for.
 
         Types come from an allow-list and are those of the schema, text in dictionary columns as codes
-        (int32), undefined values as null. Every page is held against its checksum.
+        (int32), undefined values as null. Every page is held against its checksum. With a ``fingerprint``, a
+        partition of any other history is refused.
 
         Raises
         ------
@@ -120,7 +123,8 @@ class Lake:
         StorageError
             If the store cannot be used.
         """
-        return read_table(self.store, self.key(table, partition), table, partition, tuple(columns))
+        key = self.key(table, partition)
+        return read_table(self.store, key, table, partition, tuple(columns), fingerprint)
 
     def batches(self, table: Table, partition: str, columns: Sequence[str] = ()) -> Iterator[pa.Table]:
         """Read a partition row group by row group, for tables too large for memory. As `read` otherwise."""

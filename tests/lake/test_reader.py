@@ -294,3 +294,10 @@ def test_a_local_reader_keeps_the_version_that_it_opened(lake):
         lake.write(BARS, DAY, bars(50, seed=1), manifest())
         assert pq.read_table(source).num_rows == 100
     assert lake.read(BARS, DAY).num_rows == 50
+
+
+def test_a_partition_of_another_history_is_refused(lake):
+    lake.write(BARS, DAY, bars(5), manifest())
+    assert lake.read(BARS, DAY, fingerprint=manifest().fingerprint).num_rows == 5
+    with pytest.raises(PartitionError, match="changed since the plan"):
+        lake.read(BARS, DAY, fingerprint="another")
