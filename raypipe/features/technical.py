@@ -222,4 +222,4 @@ def _flags(values: Mapping[str, np.ndarray]) -> dict[str, pa.Array]:
     return {name: nullable(hit.astype(np.int8), null=np.isnan(of)) for name, (hit, of) in flags.items()}
 
 
-FAMILY = Family("technical", 1, TechnicalParams, table, requires, compute, cost=0.08, chunk=63)
+FAMILY = Family("technical", 1, TechnicalParams, table, requires, compute, cost=0.08, memory=800 << 20, chunk=63)

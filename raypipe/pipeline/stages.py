@@ -94,6 +94,7 @@ def _family_stage(family: Family) -> Stage:
         requires=family.requires,
         build=build_family,
         cost=family.cost,
+        memory=family.memory,
         chunk=family.chunk,
         fuse=family.fuse,
         enabled=family.enabled,

@@ -191,6 +191,8 @@ class Family:
         The word that selects it in ``raypipe run --steps``; its name, if empty.
     cost
         Projected CPU seconds for one partition of a full market.
+    memory
+        Projected peak bytes of one job on a full market.
     chunk
         How many consecutive sessions may be built from one read; never changes a value.
     fuse
@@ -207,6 +209,7 @@ class Family:
     compute: Callable[[Inputs, Any], Result]
     step: str = ""
     cost: float = 0.05
+    memory: int = 256 << 20
     chunk: int = 1
     fuse: str = ""
     enabled: Callable[[Any], bool] = always
