@@ -27,10 +27,14 @@ BUCKET = "flatfiles"
     "demo",
     "Synthetic market to finished lake and report; no account, no network.",
     click.Option(["--out"], type=PATH, metavar="DIR", default="demo", show_default=True, help="Folder for everything."),
-    click.Option(["--sessions"], type=int, default=20, show_default=True, help="Sessions with minute bars."),
-    click.Option(["--symbols"], type=int, default=200, show_default=True, help="Simulated symbols."),
-    click.Option(["--history"], type=int, default=90, show_default=True, help="Earlier sessions with day bars only."),
-    click.Option(["--seed"], type=int, default=7, show_default=True, help="Of all random numbers."),
+    click.Option(
+        ["--sessions"], type=int, metavar="N", default=20, show_default=True, help="Sessions with minute bars."
+    ),
+    click.Option(["--symbols"], type=int, metavar="N", default=200, show_default=True, help="Simulated symbols."),
+    click.Option(
+        ["--history"], type=int, metavar="N", default=90, show_default=True, help="Earlier sessions with day bars only."
+    ),
+    click.Option(["--seed"], type=int, metavar="N", default=7, show_default=True, help="Of all random numbers."),
     click.Option(["--workers"], type=click.IntRange(1), metavar="N", help="Jobs at a time."),
     click.Option(
         ["--executor"],

@@ -30,7 +30,12 @@ _NOT_YET, _UNAVAILABLE = 4, 5
 @command(
     "ingest",
     "Fetch the vendor's flat files into the lake, exactly as they are, then build what follows from them.",
-    click.Option(["--year"], type=click.IntRange(1990, 2100), help="That year; the current one if no range is given."),
+    click.Option(
+        ["--year"],
+        type=click.IntRange(1990, 2100),
+        metavar="YEAR",
+        help="That year; the current one if no range is given.",
+    ),
     *range_options("files"),
     click.Option(["--skip-daily"], is_flag=True, help="No day bars."),
     click.Option(["--skip-minute"], is_flag=True, help="No minute bars."),

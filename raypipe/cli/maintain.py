@@ -45,7 +45,12 @@ def verify(app: App, start: dt.date | None, end: dt.date | None, tables: tuple[s
     "Sweep temporaries and unfinished uploads that dead processes left; shows them unless --yes.",
     click.Option(["--yes"], is_flag=True, help="Remove them."),
     click.Option(
-        ["--grace-hours"], type=click.FloatRange(0), default=24.0, show_default=True, help="Leave younger ones alone."
+        ["--grace-hours"],
+        type=click.FloatRange(0),
+        metavar="HOURS",
+        default=24.0,
+        show_default=True,
+        help="Leave younger ones alone.",
     ),
 )
 def gc(app: App, yes: bool, grace_hours: float) -> int:

@@ -18,12 +18,21 @@ __all__ = ["synth"]
     "synth",
     "Write a synthetic market in the vendor's formats, with planted answers. Same arguments, same bytes.",
     click.Option(["--out"], type=PATH, metavar="DIR", required=True, help="Folder to write; must be empty."),
-    click.Option(["--sessions"], type=int, default=20, show_default=True, help="Sessions with day and minute bars."),
     click.Option(
-        ["--symbols"], type=int, default=200, show_default=True, help="Simulated symbols, besides the planted."
+        ["--sessions"], type=int, metavar="N", default=20, show_default=True, help="Sessions with day and minute bars."
     ),
-    click.Option(["--activity"], type=float, default=1.0, show_default=True, help="How often symbols trade."),
-    click.Option(["--seed"], type=int, default=7, show_default=True, help="Of all random numbers."),
+    click.Option(
+        ["--symbols"],
+        type=int,
+        metavar="N",
+        default=200,
+        show_default=True,
+        help="Simulated symbols, besides the planted.",
+    ),
+    click.Option(
+        ["--activity"], type=float, metavar="X", default=1.0, show_default=True, help="How often symbols trade."
+    ),
+    click.Option(["--seed"], type=int, metavar="N", default=7, show_default=True, help="Of all random numbers."),
     click.Option(
         ["--start-date", "--start", "start_date"],
         type=DATE,
@@ -31,9 +40,13 @@ __all__ = ["synth"]
         show_default=True,
         help="First session.",
     ),
-    click.Option(["--history"], type=int, default=90, show_default=True, help="Earlier sessions with day bars only."),
+    click.Option(
+        ["--history"], type=int, metavar="N", default=90, show_default=True, help="Earlier sessions with day bars only."
+    ),
     Words(["--datasets"], metavar="NAME..", default=["equities"], show_default=True, help="Data sets to write."),
-    click.Option(["--level"], type=int, default=1, show_default=True, help="Compression level of the files, 1 to 9."),
+    click.Option(
+        ["--level"], type=int, metavar="N", default=1, show_default=True, help="Compression level of the files, 1 to 9."
+    ),
     Words(["--faults"], metavar="KIND..", help="Damage one file per kind, or none."),
     click.Option(["--force"], is_flag=True, help="Write into a folder that is not empty."),
 )

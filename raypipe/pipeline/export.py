@@ -10,7 +10,7 @@ import datetime as dt
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -84,16 +84,18 @@ def classic_names(band: tuple[float, float]) -> dict[str, Naming]:
     'daily_2025'
     """
     low, high = (f"{price:g}" for price in band)
+    whole = ("technical_features", "minute_features", "minute_features_plus_macd")
     return {
+        **{f"silver/{name}": _always(name) for name in whole},
         "silver/daily": lambda partition: f"daily_{partition[:4]}",
-        "silver/weekly": lambda _: "weekly",
-        "silver/daily_filtered": lambda _: f"daily_filtered_{low}_{high}",
+        "silver/weekly": _always("weekly"),
+        "silver/daily_filtered": _always(f"daily_filtered_{low}_{high}"),
     }
 
 
-def flat_name(table: Table) -> Naming:
-    """The one file of a table: its name without the tier."""
-    return lambda _: table.name.rpartition("/")[2]
+def _always(name: str) -> Naming:
+    """One file for all partitions."""
+    return lambda _: name
 
 
 def export(config: Config, names: tuple[str, ...], order: Order) -> Iterator[Exported]:
@@ -140,7 +142,7 @@ def _chosen(config: Config, names: tuple[str, ...], layout: str) -> list[tuple[T
     named = chosen_tables(config, names)
     if layout == "flat":
         whole = {name: table for name, table in named.items() if names or not name.startswith("bronze/")}
-        return [(table, flat_name(table)) for table in whole.values()]
+        return [(table, _always(name.rpartition("/")[2])) for name, table in whole.items()]
     classic = classic_names(_band(config))
     unknown = [name for name in named if name not in classic] if names else []
     if unknown:
@@ -171,7 +173,8 @@ def _write(lake: Lake, table: Table, partitions: Sequence[str], order: Order, pa
         msg = f"cannot be written: {error.strerror or error}"
         raise StorageError(msg, hint="check the folder, its free space and permissions", store=str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder itself may be what is wrong
+            temporary.unlink()
     return Exported(table.name, path, len(partitions), rows, path.stat().st_size)
 
 

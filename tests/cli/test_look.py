@@ -1,0 +1,268 @@
+"""status, tables, config, export, report, clean-symbols and synth: what they show and write."""
+
+from __future__ import annotations
+
+import csv
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.cli.conftest import FIRST, LAST, files
+from tests.cli.test_run import raw_day, run
+
+# --- status ------------------------------------------------------------------------------------------
+
+
+def test_status_counts_and_draws(raypipe, built):
+    out = raypipe("status", "--root", built, "--ascii").out
+    lines = out.splitlines()
+    assert lines[0].split() == ["table", "first", "last", "current", "no", "input"]
+    assert any(line.split() == ["silver/daily", "2025-10-21", LAST, "12"] for line in lines)
+    assert "# current  . no input" in out
+
+
+def test_status_draws_each_session_in_its_place(raypipe, built):
+    out = raypipe("status", "--root", built, "--ascii", "--start", FIRST, "--tables", "minute_aggs").out
+    november = out[out.index("2025-11 ") :].splitlines()
+    assert november[0] == "2025-11             1234567890123456789012345678901"
+    assert november[1] == "bronze/minute_aggs    ###"
+
+
+def test_status_as_json(raypipe, built):
+    document = raypipe("status", "--root", built, "--json").json
+    daily = document["tables"]["silver/daily"]
+    assert daily["counts"] == {"current": 12}
+    assert set(daily["partitions"].values()) == {"current"}
+    assert document["tables"]["bronze/minute_aggs"]["counts"] == {"current": 4, "absent": 8}
+
+
+def test_status_knows_what_failed_is_stale_blocked_or_gone(raypipe, own_built):
+    raw_day(own_built, "2025-11-04").write_bytes(b"no gzip")
+    assert run(raypipe, own_built).code == 1
+    (own_built / "silver" / "daily_filtered" / "date=2025-11-03.parquet").unlink()
+    counts = {
+        name: table["counts"] for name, table in raypipe("status", "--root", own_built, "--json").json["tables"].items()
+    }
+    assert counts["bronze/day_aggs"] == {"current": 11, "failed": 1}
+    assert counts["silver/daily_filtered"]["missing"] == 1
+    assert counts["silver/daily"]["stale"] >= 1
+    out = raypipe("status", "--root", own_built, "--ascii").out
+    assert "x failed" in out
+    assert "~ stale" in out
+
+
+def test_status_of_an_empty_lake(raypipe, tmp_path):
+    (tmp_path / "lake").mkdir()
+    assert raypipe("status", "--root", tmp_path / "lake").out.startswith("the lake is empty")
+    assert raypipe("status", "--root", tmp_path / "lake", "--json").json["tables"] == {}
+
+
+@pytest.mark.parametrize("name", ["status", "verify", "tables", "export"])
+def test_an_unknown_table_is_refused(raypipe, built, name):
+    args = {"tables": ["daly"], "export": ["--out", "x", "--tables", "daly"]}.get(name, ["--tables", "daly"])
+    result = raypipe(name, "--root", built, *args)
+    assert (result.code, "there is no table 'daly'" in result.err) == (2, True)
+
+
+# --- tables ------------------------------------------------------------------------------------------
+
+
+def test_every_table_and_column_is_explained(raypipe):
+    document = raypipe("tables", "--json").json
+    text = raypipe("tables").out
+    assert {"bronze/day_aggs", "bronze/minute_aggs", "silver/daily", "silver/weekly"} <= {
+        table["name"] for table in document["tables"]
+    }
+    for table in document["tables"]:
+        assert table["doc"]
+        assert table["name"] in text
+        assert set(table["key"]) <= {column["name"] for column in table["columns"]}
+        for column in table["columns"]:
+            assert {"name", "dtype", "unit", "null", "role", "doc"} == set(column)
+            assert column["doc"].endswith("."), column["name"]
+            assert column["doc"] in text
+            assert column["null"] in text
+
+
+def test_tables_by_name(raypipe):
+    short, full = raypipe("tables", "daily"), raypipe("tables", "silver/daily")
+    assert short.out == full.out
+    assert short.out.splitlines()[0] == "silver/daily  (one file per session, key symbol)"
+
+
+# --- config ------------------------------------------------------------------------------------------
+
+
+def test_values_and_where_they_come_from(raypipe, tmp_path, monkeypatch):
+    (tmp_path / "raypipe.yaml").write_text("daily: {adjust: none}", encoding="utf-8")
+    monkeypatch.setenv("RAYPIPE_RUN__DQ", "off")
+    document = raypipe("config", "show", "--origin", "--changed", "--json").json
+    assert document["values"] == {"run.dq": "off", "daily.adjust": "none"}
+    assert document["origin"]["run.dq"] == "environment RAYPIPE_RUN__DQ"
+    assert document["origin"]["daily.adjust"] == f"project file {tmp_path}/raypipe.yaml"
+    lines = raypipe("config", "--origin").out.splitlines()
+    assert lines[0].split() == ["key", "value", "origin"]
+    assert any(line.split()[:3] == ["daily.adjust", "none", "project"] for line in lines)
+    assert raypipe("config", "--changed", "--set", "run.dq=warn").out.count("\n") == 3
+
+
+def test_the_defaults_as_a_file(raypipe, tmp_path):
+    from pathlib import Path
+
+    text = raypipe("config", "default").out
+    shipped = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
+    assert text == shipped.read_text(encoding="utf-8"), "write it anew: raypipe config default > configs/default.yaml"
+    keys = [line for line in text.splitlines() if line.startswith("  ") and not line.startswith("  #")]
+    assert all(text.splitlines()[text.splitlines().index(key) - 1].startswith("  # ") for key in keys)
+
+
+def test_a_variable_that_nothing_reads_is_told(raypipe, monkeypatch):
+    monkeypatch.setenv("RAYPIPE_WORKERS", "2")
+    assert "warning: nothing reads the environment variable RAYPIPE_WORKERS" in raypipe("config").err
+
+
+# --- export ------------------------------------------------------------------------------------------
+
+
+def test_classic_files(raypipe, built, tmp_path):
+    out = tmp_path / "out"
+    result = raypipe("export", "--root", built, "--out", out, "--json")
+    assert result.code == 0
+    names = {"daily_2025.parquet", "weekly.parquet", "daily_filtered_1_9.99.parquet"}
+    assert names <= set(files(out)) == {file["path"].rpartition("/")[2] for file in result.json["files"]}
+    daily = pq.read_table(out / "daily_2025.parquet")
+    stored = [pq.read_table(path, partitioning=None) for path in sorted((built / "silver" / "daily").glob("*.parquet"))]
+    assert daily.num_rows == sum(table.num_rows for table in stored)
+    assert daily.column_names[:2] == ["date", "ticker"]
+    assert daily.column_names[-2:] == ["year", "month"]
+    assert daily.schema.field("ticker").type == pa.string()
+    closes = pa.concat_tables([table.select(["close"]) for table in stored])["close"].to_pylist()
+    assert daily["close"].to_pylist() == closes
+
+
+def test_flat_files_and_ranges(raypipe, built, tmp_path):
+    args = ("--layout", "flat", "--start", "2025-11-03", "--end", "2025-11-04")
+    result = raypipe("export", "--root", built, "--out", tmp_path / "out", *args)
+    assert result.code == 0
+    assert "day_aggs.parquet" not in files(tmp_path / "out")
+    daily = pq.read_table(tmp_path / "out" / "daily.parquet")
+    assert {str(day) for day in daily["date"].to_pylist()} == {"2025-11-03", "2025-11-04"}
+    bronze = raypipe("export", "--root", built, "--out", tmp_path / "out", "--layout", "flat", "--tables", "day_aggs")
+    assert bronze.code == 0
+    assert (tmp_path / "out" / "day_aggs.parquet").is_file()
+
+
+def test_cells_cannot_run_in_a_spreadsheet(tmp_path):
+    from pathlib import Path
+
+    from raypipe.pipeline.export import Order, _shaped
+    from raypipe.schema.tables import SYMBOL_TYPES
+
+    names = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "BRK.B", "a=b", ""]
+    rows = SYMBOL_TYPES.empty().schema.empty_table()
+    columns = {field.name: pa.nulls(len(names), field.type) for field in rows.schema}
+    columns["symbol"] = pa.array(names).dictionary_encode()
+    shaped = _shaped(SYMBOL_TYPES, pa.table(columns), Order(Path("x"), kind="csv"))
+    assert shaped["ticker"].to_pylist() == ["'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\tx", "'\rx", "BRK.B", "a=b", ""]
+
+
+def test_csv_files(raypipe, built, tmp_path):
+    assert raypipe("export", "--root", built, "--out", tmp_path / "o", "--format", "csv", "--tables", "daily").code == 0
+    with (tmp_path / "o" / "daily_2025.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    stored = pq.read_table(built / "silver" / "daily" / f"date={LAST}.parquet", partitioning=None).to_pylist()
+    last = [row for row in rows if row["date"] == LAST]
+    assert [row["ticker"] for row in last] == [row["symbol"] for row in stored]
+    assert [float(row["close"]) for row in last] == [row["close"] for row in stored]
+
+
+def test_a_damaged_partition_leaves_no_file(raypipe, own_built, tmp_path):
+    path = own_built / "silver" / "weekly" / "date=2025-11-03.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    result = raypipe("export", "--root", own_built, "--out", tmp_path / "out", "--tables", "weekly")
+    assert result.code == 1
+    assert files(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["--start", "2030-01-02"], 2, "nothing to export"),
+        (["--tables", "day_aggs"], 2, "the classic layout has no file for bronze/day_aggs"),
+        (["--format", "xlsx"], 2, "invalid value for '--format'"),
+    ],
+)
+def test_exports_that_cannot_be(raypipe, built, tmp_path, args, code, message):
+    result = raypipe("export", "--root", built, "--out", tmp_path / "out", *args)
+    assert (result.code, message in result.err) == (code, True), result.err
+
+
+def test_a_folder_that_cannot_be_written(raypipe, built, tmp_path):
+    (tmp_path / "file").touch()
+    result = raypipe("export", "--root", built, "--out", tmp_path / "file" / "out")
+    assert result.code == 5
+    assert "cannot be written" in result.err
+
+
+# --- report, clean-symbols, synth --------------------------------------------------------------------
+
+
+def test_the_report_of_a_run(raypipe, own_built, tmp_path):
+    (page,) = own_built.glob("runs/*/report.html")
+    page.unlink()
+    result = raypipe("report", "--root", own_built)
+    assert result.out == f"report: {page}\n"
+    text = page.read_text(encoding="utf-8")
+    assert page.parent.name in text
+    assert raypipe("report", "--root", own_built, "--out", tmp_path / "r.html").code == 0
+    assert (tmp_path / "r.html").read_text(encoding="utf-8") == text
+    assert raypipe("report", "--root", own_built, "--run-id", "../x").code == 2
+    (tmp_path / "empty").mkdir()
+    assert "there is no run to report on" in raypipe("report", "--root", tmp_path / "empty").err
+
+
+def test_symbols_are_decided_and_counted(raypipe, lake, market):
+    assert raypipe("clean-symbols", "--root", lake, "--dry-run").code == 1  # no bronze yet
+    built = raypipe("clean-symbols", "--root", lake, "--session", FIRST, "--json")
+    assert built.code == 0
+    document = built.json
+    assert document["session"] == FIRST
+    assert document["symbols"] == sum(reason["symbols"] for reason in document["reasons"])
+    assert document["reasons"][0]["reason"] == "tradable"
+    assert set(files(lake, "silver")) == {f"silver/symbol_types/date={FIRST}.parquet"}
+    reference = ("--reference", market / "reference" / "tickers.csv")
+    listed = raypipe("clean-symbols", "--root", lake, "--session", FIRST, "--dry-run", "--json", *reference).json
+    assert {reason["reason"] for reason in listed["reasons"]} != {reason["reason"] for reason in document["reasons"]}
+    assert all(len(reason["samples"]) <= 20 for reason in document["reasons"])
+
+
+def test_the_latest_session_is_meant(raypipe, built):
+    assert raypipe("clean-symbols", "--root", built, "--dry-run", "--json").json["session"] == LAST
+    dry = raypipe("clean-symbols", "--root", built, "--dry-run").out
+    assert dry.splitlines()[0].startswith(f"{LAST}: ")
+
+
+@pytest.mark.parametrize(("session", "code"), [("2025-11-08", 2), ("2025-12-01", 4)])
+def test_symbols_of_sessions_that_are_not_there(raypipe, lake, session, code):
+    assert raypipe("clean-symbols", "--root", lake, "--session", session).code == code
+
+
+def test_a_market_is_written_once(raypipe, tmp_path):
+    args = ("--sessions", "1", "--symbols", "2", "--history", "0", "--seed", "5", "--start-date", FIRST)
+    first = raypipe("synth", "--out", tmp_path / "a", *args, "--json")
+    assert first.code == 0
+    assert first.json["sessions"] == [FIRST]
+    assert raypipe("synth", "--out", tmp_path / "b", *args).code == 0
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    again = raypipe("synth", "--out", tmp_path / "a", *args)
+    assert (again.code, "is not empty" in again.err) == (2, True)
+    assert raypipe("synth", "--out", tmp_path / "a", *args, "--force").code == 0
+
+
+def test_faults_on_request(raypipe, tmp_path):
+    args = ("--sessions", "2", "--symbols", "2", "--history", "0", "--faults", "cut_half", "bad_crc")
+    document = raypipe("synth", "--out", tmp_path / "m", *args, "--json").json
+    assert [fault["kind"] for fault in document["faults"]] == ["cut_half", "bad_crc"]
+    assert raypipe("synth", "--out", tmp_path / "n", "--faults", "none", *args[:6], "--json").json["faults"] == []
+    assert raypipe("synth", "--out", tmp_path / "o", "--faults", "fire").code == 2
