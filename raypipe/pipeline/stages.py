@@ -1,8 +1,8 @@
 """The stages, from raw files to the last table: sources first, then every family that is found.
 
 A stage names what it reads, what it writes, its parameters and how it is built. Sources are listed here;
-families are discovered in ``features``, ``events`` and ``labels`` and ordered by what they read, so a new
-family is one new file.
+families are discovered in ``features``, ``events``, ``labels`` and ``dataset`` and ordered by what they read, so a
+new family is one new file.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Built", "Stage", "enabled_stages", "stage_of_table", "stages"]
 
-#: Where families are looked for.
-FAMILY_PACKAGES = ("raypipe.features", "raypipe.events", "raypipe.labels")
+#: Where families are looked for; the last one's columns are those of the others.
+FAMILY_PACKAGES = ("raypipe.features", "raypipe.events", "raypipe.labels", "raypipe.dataset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def family_catalog() -> Mapping[str, Family]:
     """Every family of the library, by name."""
     found: dict[str, Family] = {}
     for package in FAMILY_PACKAGES:
-        for name, family in families(package).items():
+        for name, family in families(package, found).items():
             if name in found:
                 msg = f"two families are named {name!r}"
                 raise DeveloperError(msg)

@@ -162,10 +162,14 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Rows of all targets, sorted by partition and then by key, and what was noticed."""
+    """Rows of all targets, sorted by partition and then by key, and what was noticed.
+
+    ``facts`` are further keys of the footer of every partition: the same for equal parameters.
+    """
 
     table: pa.Table
     findings: tuple[Finding, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ with ``@source``.
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ Partitions = Mapping[dt.date | None, pa.Table]
 Generate = Callable[[np.random.Generator, Sequence[Session]], dict[dt.date | None, pa.Table]]
 Known = Callable[[pa.Table], np.ndarray]
 
-PACKAGES = ("raypipe.features", "raypipe.events", "raypipe.labels")
+PACKAGES = ("raypipe.features", "raypipe.events", "raypipe.labels", "raypipe.dataset")
 #: In bytewise order; some are for the rules of symbol cleaning.
 SYMBOLS = (
     *("AAA", "AGNC", "AGNCP", "BACpK", "BBB", "BF.A", "CCC", "COOP", "EEE", "GGG", "HH", "KKK", "LULU"),
@@ -62,8 +61,10 @@ def source(table: Table, known_ns: Known) -> Callable[[Generate], Generate]:
 @lru_cache(maxsize=1)
 def all_families() -> dict[str, Family]:
     """Every family of the library, by name."""
-    there = [package for package in PACKAGES if importlib.util.find_spec(package)]
-    return {name: family for package in there for name, family in families(package).items()}
+    found: dict[str, Family] = {}
+    for package in PACKAGES:
+        found |= families(package, found)
+    return found
 
 
 # --- when a row is known -----------------------------------------------------------------------
