@@ -126,4 +126,5 @@ FAMILY = Family(
     compute=_compute,
     step="minute",
     cost=0.1,
+    fuse="minute",
 )

@@ -27,6 +27,9 @@ from raypipe.sources.polygon_keys import key_of
 
 __all__ = ["SOURCES"]
 
+#: Rows that are handed on in memory. A larger table is read back once the text that it came from is gone.
+_MOST_KEPT_ROWS = 1_000_000
+
 
 def build_session(work: Work, targets: tuple[Target, ...]) -> Iterator[Built]:
     """One flat file to its bronze partition; rows that break a rule go to quarantine."""
@@ -59,11 +62,11 @@ def _convert(work: Work, stage: Stage, target: Target, file: FlatFile) -> Commit
 def _write(work: Work, stage: Stage, target: Target, file: FlatFile, *, sort: bool) -> Committed:
     table = work.table(target.table)
     with work.lake.writer(table, target.partition, work.manifest(stage, target, 0)) as writer:
-        kept = []
+        kept: list[pa.Table] = []
         for block in file.blocks(sort=sort):
             writer.append(block)
             if work.wants(target):
-                kept.append(block)
+                kept = [*kept, work.part(target.table, block)] if writer.rows <= _MOST_KEPT_ROWS else []
         writer.facts.update(file.facts)
     if kept:
         work.keep(target, pa.concat_tables(kept))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
@@ -16,6 +15,7 @@ from raypipe.schema.family import Inputs, Params, Read
 from raypipe.schema.frames import floats
 from raypipe.schema.minutes import Mode
 from raypipe.schema.spec import Column, Table
+from raypipe.schema.splits import due_splits, split_ratios
 from raypipe.schema.tables import AVAILABLE_NS, SESSION, SPLITS, SYMBOL
 
 __all__ = [
@@ -126,13 +126,7 @@ def carried_reads(params: MacdParams) -> Iterable[Read]:
     """What a family reads to go on from the session before; nothing if every session starts afresh."""
     if params.state == "carry":
         yield Read(MACD_STATE.name, before=1, own=False)
-        yield Read(SPLITS.name, optional=True, rows=_due_splits)
-
-
-def _due_splits(table: pa.Table, first: dt.date, last: dt.date) -> pa.Table:
-    """Splits with an ex-session after the window's first session: those that a carried state has not seen."""
-    ex_session = table["ex_session"]
-    return table.filter(pc.and_(pc.greater(ex_session, pa.scalar(first)), pc.less_equal(ex_session, pa.scalar(last))))
+        yield Read(SPLITS.name, optional=True, rows=due_splits)
 
 
 def carried(inputs: Inputs, session: Session, mode: str, tf: str) -> pa.Table:
@@ -146,7 +140,7 @@ def carried(inputs: Inputs, session: Session, mode: str, tf: str) -> pa.Table:
     if stored is None:
         return MACD_STATE.empty()
     rows = stored.filter(pc.and_(_equal(stored["mode"], mode), _equal(stored["tf"], tf)))
-    ratios = _split_ratios(inputs, session, rows["symbol"])
+    ratios = split_ratios(inputs, session, rows["symbol"])
     if (ratios != 1.0).any():
         for name in _STATE:
             column = pa.chunked_array([pa.array(floats(rows[name]) / ratios)])
@@ -165,15 +159,3 @@ def matched(rows: pa.Table, symbols: pa.Array) -> Carried:
 
 def _equal(column: pa.ChunkedArray, word: str) -> pa.ChunkedArray:
     return pc.equal(column.cast(pa.string()), word)
-
-
-def _split_ratios(inputs: Inputs, session: Session, symbols: pa.ChunkedArray) -> np.ndarray:
-    """Split ratio of each symbol whose ex-session this is, else 1; float64 (symbols,)."""
-    splits = inputs.once(SPLITS.name)
-    if splits is None:
-        return np.ones(len(symbols))
-    due = splits.filter(pc.equal(splits["ex_session"], pa.scalar(session.date, pa.date32())))
-    place = pc.index_in(symbols.cast(pa.string()), value_set=due["symbol"].cast(pa.string()).combine_chunks())
-    ratios = np.append(floats(due["split_ratio"]), 1.0)
-    found: np.ndarray = ratios[place.fill_null(-1).to_numpy()]
-    return found

@@ -13,13 +13,14 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field, model_validator
 
 from raypipe.calendar import Session
 from raypipe.errors import BlockedError
-from raypipe.schema.family import Inputs
+from raypipe.schema.family import Inputs, Params
 from raypipe.schema.tables import SYMBOL_TYPES
 
-__all__ = ["Minutes", "Mode", "minutes_of", "tradable_symbols", "window_of"]
+__all__ = ["MinuteParams", "Minutes", "Mode", "minutes_of", "tradable_symbols", "window_of"]
 
 #: Which bars of a session count: those of regular hours, or all from 04:00 to 20:00.
 Mode = Literal["all", "rth"]
@@ -36,6 +37,37 @@ def window_of(session: Session, mode: Mode) -> tuple[int, int]:
     [210, 960]
     """
     return (session.open_ns, session.close_ns) if mode == "rth" else (session.ext_start_ns, session.ext_end_ns)
+
+
+class MinuteParams(Params):
+    """Which bars count, and what volume is held against.
+
+    Attributes
+    ----------
+    mode
+        ``rth``: bars of regular hours; ``all``: bars from 04:00 to 20:00. The opening range is regular in both.
+    vol_spike_lookback
+        Rows of the daily table in the mean volume; fewer give no ``vol_spike``.
+    vol_spike_window_sessions
+        How many sessions back those rows may lie.
+    adjust
+        ``splits``: volumes before a split are put on the session's basis; ``none``: they are taken as they stand.
+    clean_symbols
+        Whether only tradable symbols are kept.
+    """
+
+    mode: Mode = "rth"
+    vol_spike_lookback: int = Field(20, ge=1)
+    vol_spike_window_sessions: int = Field(30, ge=1, le=2_000)
+    adjust: Literal["splits", "none"] = "splits"
+    clean_symbols: bool = True
+
+    @model_validator(mode="after")
+    def _fits(self) -> MinuteParams:
+        if self.vol_spike_lookback > self.vol_spike_window_sessions:
+            msg = f"vol_spike_lookback is {self.vol_spike_lookback}, more than vol_spike_window_sessions can hold"
+            raise ValueError(msg)
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,22 @@ SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
         {"prefilter_price_range": [3.0, 20.0]},
     ),
     "technical": ({"adjust": "none", "memory_sessions": 240},),
+    "volume_means": (
+        {"minute": {"vol_spike_lookback": 2, "vol_spike_window_sessions": 3}},
+        {"minute": {"vol_spike_lookback": 3, "vol_spike_window_sessions": 5, "adjust": "none"}},
+    ),
+    "minute_features": ({"mode": "all", "adjust": "none", "clean_symbols": False},),
+    "macd": (
+        {"fast": 2, "slow": 4, "signal": 2, "min_bars": 4, "modes": ["rth", "all"], "timeframes": ["15m", "1m"]},
+        {"state": "carry", "modes": ["all", "rth"], "clean_symbols": False},
+    ),
+    "macd_state": ({"macd": {"state": "carry", "modes": ["all", "rth"], "state_max_age_sessions": 1}},),
+    "macd_bars": ({"macd": {"write_bars": True, "min_bars": 5, "modes": ["all", "rth"]}},),
 }
 #: What a family is judged with instead of its defaults, where these select nothing on a small market.
 INSTEAD: dict[str, dict[str, object]] = {
+    "macd_state": {"macd": {"state": "carry"}},
+    "macd_bars": {"macd": {"write_bars": True, "state": "carry"}},
     "filtered": {"prefilter_window_sessions": 12, "prefilter_min_days": 7, "prefilter_min_avg_volume": 500_000},
 }
 
