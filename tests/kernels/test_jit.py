@@ -51,10 +51,10 @@ def _fresh(code: str, **environ: str) -> list[str]:
 
 
 def test_cache_dir_is_per_user_machine_and_version() -> None:
-    folder = default_cache_dir({"HOME": "/home/ann"})
-    assert folder.parent == Path("/home/ann/.cache/raypipe/numba")
+    folder = default_cache_dir({"HOME": "/home/you"})
+    assert folder.parent == Path("/home/you/.cache/raypipe/numba")
     assert f"-{numba.__version__}-py3." in folder.name
-    assert default_cache_dir({"HOME": "/home/bob"}) != folder
+    assert default_cache_dir({"HOME": "/home/me"}) != folder
 
 
 @pytest.mark.parametrize(
