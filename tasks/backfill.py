@@ -27,7 +27,8 @@ from raypipe.config import Config, RunParams, load_config
 from raypipe.errors import RaypipeError, UnavailableError, UsageError
 from raypipe.pipeline.progress import LineProgress
 from raypipe.pipeline.record import RunRecord
-from raypipe.pipeline.session import Order, Wish, report_key, run_wish
+from raypipe.pipeline.session import Order, Wish, require_lake, run_wish
+from raypipe.pipeline.views import report_key
 from raypipe.redact import RedactingFilter
 from tasks.cluster import default_address
 from tasks.runtime import RayExecutor
@@ -92,6 +93,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _backfill(options: argparse.Namespace, command: str, stop: threading.Event) -> int:
     config = _configure(options)
     _check_root(config)
+    require_lake(config)
     dates = tuple(_date(word) for words in options.dates for word in words)
     steps = tuple(word for words in options.steps for word in words)
     wish = Wish(options.start, options.end, dates, steps, force=options.force, only=options.only)
@@ -123,7 +125,9 @@ def _check_root(config: Config) -> None:
 
 
 def _executor(_: str, run: RunParams) -> RayExecutor:
-    return RayExecutor(run.address or default_address(), run.workers)
+    address = run.address or default_address()
+    log.info("starting on Ray, address %s", address)
+    return RayExecutor(address, run.workers)
 
 
 def _summarise(config: Config, record: RunRecord) -> None:

@@ -107,8 +107,10 @@ def connect(address: str, workers: int | None = None) -> Iterator[Cluster]:
 
 @contextmanager
 def _session(address: str, options: dict[str, Any]) -> Iterator[Cluster]:
-    # Ray prints the deaths of workers to stdout, which is for data. It reads this once, when it is imported.
+    # Both are read once, when Ray is imported. It would print the deaths of workers to stdout, which is for data; and
+    # it would start or join a cluster unasked, if something of it were still at work after the end of this session.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     import ray
 
     if ray.is_initialized():

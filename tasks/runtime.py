@@ -26,8 +26,9 @@ from tasks.worker import Ledger, run_row
 
 __all__ = ["RayExecutor"]
 
-#: Seconds between two looks at the stop event, and for the ledger to answer.
-GLANCE, LEDGER_SECONDS = 0.2, 30.0
+#: Seconds between two looks at the stop event, for the ledger to answer, and for a data set to end.
+GLANCE, LEDGER_SECONDS, FAREWELL = 0.2, 30.0, 5.0
+LOST, LOST_HINT = "Ray gave no result for this", "Ray's own message stands above; then: raypipe retry"
 
 
 class RayExecutor:
@@ -89,10 +90,9 @@ class RayExecutor:
         self._prove_visible(jobs[0])
         limit = None if self._local else self._limit
         suspects: list[Job] = []
-        yield from self._run_pass(jobs, _Pass(MAX_ATTEMPTS - 1, limit), stop, suspects)
-        culprits: list[Job] = []
-        yield from self._run_pass([part for job in suspects for part in parts(job)], _Pass(1, 1), stop, culprits)
-        yield from (given_up(job, MAX_ATTEMPTS) for job in culprits)
+        yield from self._run_pass(jobs, _Pass(MAX_ATTEMPTS - 1, limit), stop, suspects.append)
+        alone = [part for job in suspects for part in parts(job)]
+        yield from self._run_pass(alone, _Pass(starts=1, at_a_time=1), stop, None)
 
     @property
     def _local(self) -> bool:
@@ -109,23 +109,33 @@ class RayExecutor:
     # --- one pass over some jobs -----------------------------------------------------------------
 
     def _run_pass(
-        self, jobs: Sequence[Job], how: _Pass, stop: threading.Event, died: list[Job]
+        self, jobs: Sequence[Job], how: _Pass, stop: threading.Event, set_aside: Callable[[Job], None] | None
     ) -> Iterator[list[Outcome]]:
+        """Run some jobs; those that kill their workers are set aside, or reported as failed if that is None."""
         name = str(next(self._passes))
         waiting = {f"{name}/{i}": job for i, job in enumerate(jobs)}
         if stop.is_set() or not waiting:
             yield from map(cancelled, waiting.values())
             return
         try:
-            yield from self._collect(waiting, name, how, stop, died)
+            yield from self._collect(waiting, name, how, stop, set_aside)
         except ClusterError as error:
             yield from (failed_outcomes(job.targets, describe(error)) for job in waiting.values())
             return
         # Ray Data drops the rows of a task that it could not run; what is missing has to be noticed here.
-        died += waiting.values()
+        for job in waiting.values():
+            if set_aside:
+                set_aside(job)
+            else:
+                yield failed_outcomes(job.targets, describe(ClusterError(LOST, hint=LOST_HINT)))
 
     def _collect(
-        self, waiting: dict[str, Job], name: str, how: _Pass, stop: threading.Event, died: list[Job]
+        self,
+        waiting: dict[str, Job],
+        name: str,
+        how: _Pass,
+        stop: threading.Event,
+        set_aside: Callable[[Job], None] | None,
     ) -> Iterator[list[Outcome]]:
         told = False
         for row in _arrivals(self._dataset(waiting, how)):
@@ -134,10 +144,10 @@ class RayExecutor:
                 yield from self._cancel_unstarted(waiting, name)
             job = waiting.pop(row["key"], None) if row else None
             if row and job:
-                if row["answer"] == "given up":
-                    died.append(job)
+                if row["answer"] == "given up" and set_aside:
+                    set_aside(job)
                 else:
-                    yield cancelled(job) if row["answer"] == "stopped" else read_outcomes(row["outcomes"])
+                    yield _outcomes_of(job, row)
             if not waiting:
                 return
 
@@ -168,6 +178,12 @@ class RayExecutor:
             dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
             made.append(dataset.map(mapped, memory=memory_to_ask(jobs.values(), nodes), **how_to))
         return made[0].union(*made[1:]) if len(made) > 1 else made[0]
+
+
+def _outcomes_of(job: Job, row: Mapping[str, str]) -> list[Outcome]:
+    if row["answer"] == "run":
+        return read_outcomes(row["outcomes"])
+    return cancelled(job) if row["answer"] == "stopped" else given_up(job, MAX_ATTEMPTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +221,8 @@ def _arrivals(dataset: Any) -> Iterator[dict[str, str] | None]:
     """
     arrived: queue.SimpleQueue[dict[str, str] | BaseException | None] = queue.SimpleQueue()
     over = threading.Event()
-    threading.Thread(target=_feed, args=(dataset, arrived, over), daemon=True).start()
+    feeder = threading.Thread(target=_feed, args=(dataset, arrived, over), daemon=True)
+    feeder.start()
     try:
         while True:
             try:
@@ -221,6 +238,7 @@ def _arrivals(dataset: Any) -> Iterator[dict[str, str] | None]:
             yield row
     finally:
         over.set()
+        feeder.join(FAREWELL)  # it ends with the last row, unless the run was stopped while tasks wait for a node
 
 
 def _feed(dataset: Any, arrived: queue.SimpleQueue[Any], over: threading.Event) -> None:
@@ -253,12 +271,16 @@ def _cluster_errors() -> Iterator[None]:
 
 
 def _start_ledger() -> Any:
-    """Beside the driver, so that it is lost only with it."""
+    """On the driver's node, so that it is lost only with the driver.
+
+    A soft wish for that node is passed over where the node has no CPUs, as heads often do.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return ray.remote(num_cpus=0)(Ledger).options(scheduling_strategy=here).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Ledger)
+    return actor.options(scheduling_strategy=here).remote()
 
 
 def _configure_ray_data() -> None:

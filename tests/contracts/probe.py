@@ -3,7 +3,7 @@
 What each partition does (``acts``): nothing, ``raise``, ``bad`` (the user's data is wrong), ``exit``, ``panic`` (like
 that of a native library, no Exception), ``tell`` (fails and says its thread caps), ``kill`` (the worker dies),
 ``kill once``, ``wait`` (until a file named ``go`` stands among the notes).
-Every start leaves a line in ``notes/started``.
+Every start leaves a line with its process id in ``notes/started``.
 """
 
 from __future__ import annotations
@@ -77,8 +77,14 @@ def _target(partition: str) -> Target:
 
 def starts(notes: Path) -> list[str]:
     """The partitions that were started, in order, as often as they were."""
+    return [partition for partition, _ in started(notes)]
+
+
+def started(notes: Path) -> list[tuple[str, int]]:
+    """The same, each with the process that it was started in."""
     path = notes / "started"
-    return path.read_text().split() if path.exists() else []
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(partition, int(pid)) for partition, pid in map(str.split, lines)]
 
 
 def lake_files(root: Path) -> dict[str, str]:
@@ -115,7 +121,7 @@ def _build(work: Work, targets: tuple[Target, ...]) -> Iterator[Built]:
 
 def _note(params: ProbeParams, partition: str) -> None:
     file = os.open(f"{params.notes}/started", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.write(file, f"{partition}\n".encode())
+    os.write(file, f"{partition} {os.getpid()}\n".encode())
     os.close(file)
 
 
