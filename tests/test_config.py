@@ -258,9 +258,7 @@ def test_the_shipped_file_holds_every_default(folder):
     shipped = load_config(ROOT / "configs" / "default.yaml", env={}, folder=folder)
     plain = load_config(env={}, folder=folder)
     assert shipped.sections == plain.sections
-    assert set(shipped.origin) == {
-        f"{name}.{key}" for name, kind in section_types().items() for key in kind.model_fields
-    }
+    assert set(shipped.origin) == set(plain.origin)
     assert not [key for key, origin in shipped.origin.items() if not origin.startswith("project file")]
 
 
@@ -269,6 +267,17 @@ def test_every_stage_has_its_section(folder):
 
     config = load_config(env={}, folder=folder)
     assert {stage.name: stage.params() for stage in stages()} == dict(config.params)
+
+
+def test_a_shared_section_is_set_in_one_place(load):
+    config = load("macd: {fast: 10}")
+    sharing = [params for name, params in config.params.items() if name != "macd" and "macd" in params.sections()]
+    assert sharing
+    assert all(params.macd == config.params["macd"] for params in sharing)
+    assert all("macd" not in section for section in config.masked().values())
+    (name, *_) = [name for name, params in config.params.items() if "macd" in params.sections()]
+    with pytest.raises(ConfigError, match="there is no key"):
+        load(f"{name}: {{macd: {{fast: 3}}}}")
 
 
 # --- sections with secrets and sections in sections --------------------------------------------------

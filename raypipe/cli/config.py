@@ -85,22 +85,25 @@ def default_yaml() -> str:
     return "\n".join([_HEAD, *(part for part in parts if part)])
 
 
-def _section_yaml(name: str, kind: type[BaseModel]) -> str:
-    explained = _explained(kind)
-    values = kind().model_dump(mode="json")
-    lines = [
-        line for key, value in values.items() for line in (f"  # {explained.get(key, key)}", f"  {key}:{_yaml(value)}")
-    ]
-    return "\n".join([f"{name}:", *lines, ""]) if lines else ""
+def _section_yaml(name: str, kind: type[BaseModel], indent: str = "") -> str:
+    """A section, or a section in a section, as lines."""
+    explained, values, lines = _explained(kind), kind().model_dump(mode="json"), list[str]()
+    shared = kind.sections() if hasattr(kind, "sections") else {}
+    for key, info in kind.model_fields.items():
+        if key in shared:
+            continue  # it is set in the section that it names
+        if isinstance(info.annotation, type) and hasattr(info.annotation, "model_fields"):
+            lines.append(_section_yaml(key, info.annotation, f"{indent}  ").rstrip())
+        else:
+            lines += [f"{indent}  # {explained.get(key, key)}", f"{indent}  {key}:{_yaml(values[key])}"]
+    return "\n".join([f"{indent}{name}:", *lines, ""]) if lines else ""
 
 
 def _yaml(value: Any) -> str:
     """A value as it stands after the colon; JSON is YAML too."""
     if value is None:
         return ""
-    plain = (
-        isinstance(value, str) and value and value == value.strip() and not set(value) & set(":#{}[],&*?|<>=!%@'\"`")
-    )
+    plain = isinstance(value, str) and _PLAIN.fullmatch(value)
     return f" {value}" if plain else f" {json.dumps(value)}"
 
 

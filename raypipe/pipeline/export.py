@@ -21,8 +21,7 @@ import pyarrow.compute as pc
 from raypipe.config import Config
 from raypipe.errors import StorageError, UsageError
 from raypipe.lake.store import Lake
-from raypipe.pipeline.upkeep import in_range
-from raypipe.pipeline.views import chosen_tables
+from raypipe.pipeline.views import chosen_tables, in_range
 from raypipe.schema.spec import Table
 
 __all__ = ["Exported", "Order", "classic_names", "export"]

@@ -75,7 +75,7 @@ def check_planted(lake: Lake, tables: Mapping[str, Table], truth: Path) -> list[
 def _read(path: Path) -> list[dict[str, Any]]:
     try:
         entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["planted"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"the planted answers cannot be read: {error}"
         raise SourceError(msg, hint="write the market again: raypipe synth", file=str(path)) from error
     return entries

@@ -13,27 +13,12 @@ from raypipe.lake.objects import Leftover
 from raypipe.lake.store import Lake
 from raypipe.lake.verify import Problem, verify
 from raypipe.pipeline.remote import Remote
-from raypipe.pipeline.views import chosen_tables
+from raypipe.pipeline.views import chosen_tables, in_range
 from raypipe.sources.polygon_keys import DAY
 
-__all__ = ["Leftover", "Problem", "in_range", "probe_storage", "probe_vendor", "sweep", "verify_tables"]
+__all__ = ["Leftover", "Problem", "probe_storage", "probe_vendor", "sweep", "verify_tables"]
 
 _PROBE = "runs/.doctor"
-
-
-def in_range(partition: str, start: dt.date | None, end: dt.date | None) -> bool:
-    """Whether a partition lies in a closed range; one without a date lies in every range.
-
-    Examples
-    --------
-    >>> in_range("2025-01-02", dt.date(2025, 1, 3), None), in_range("all", dt.date(2025, 1, 3), None)
-    (False, True)
-    """
-    try:
-        day = dt.date.fromisoformat(partition)
-    except ValueError:
-        return True
-    return not (start and day < start) and not (end and day > end)
 
 
 def verify_tables(

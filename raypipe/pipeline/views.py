@@ -19,6 +19,7 @@ __all__ = [
     "chosen_tables",
     "declared_tables",
     "describe_tables",
+    "in_range",
     "lake_states",
     "last_report",
     "page_of_run",
@@ -75,6 +76,21 @@ def _describe(table: Table) -> dict[str, Any]:
     }
 
 
+def in_range(partition: str, start: dt.date | None, end: dt.date | None) -> bool:
+    """Whether a partition lies in a closed range; one without a date lies in every range.
+
+    Examples
+    --------
+    >>> in_range("2025-01-02", dt.date(2025, 1, 3), None), in_range("all", dt.date(2025, 1, 3), None)
+    (False, True)
+    """
+    try:
+        day = dt.date.fromisoformat(partition)
+    except ValueError:
+        return True
+    return not (start and day < start) and not (end and day > end)
+
+
 # --- states ------------------------------------------------------------------------------------
 
 
@@ -101,8 +117,17 @@ def lake_states(config: Config, start: dt.date | None = None, end: dt.date | Non
     run_id = last_run(lake)
     plan = make_plan(lake, config.params, Request(start, end, allow_holes=config.run.allow_holes))
     found = states(plan, read_record(lake, run_id) if run_id else None)
-    known = {name: {key: _lasting(state) for key, state in parts.items()} for name, parts in found.items()}
-    return _with_absent(declared_tables(config), known)
+    tables = declared_tables(config)
+    known = {
+        name: {key: _lasting(state) for key, state in parts.items() if in_range(key, _first(tables[name], start), end)}
+        for name, parts in found.items()
+    }
+    return _with_absent(tables, {name: parts for name, parts in known.items() if parts})
+
+
+def _first(table: Table, start: dt.date | None) -> dt.date | None:
+    """Where a range starts in a table: the partition of a week is named by its Monday."""
+    return start - dt.timedelta(days=start.weekday()) if start and table.grain == "week" else start
 
 
 def _lasting(state: str) -> str:
