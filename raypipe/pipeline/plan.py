@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from raypipe.calendar import calendar
 from raypipe.errors import UsageError
@@ -20,7 +21,7 @@ from raypipe.pipeline.stages import Stage, enabled_stages, stages
 from raypipe.pipeline.units import Units, in_stage_order
 from raypipe.schema.family import Params, linked
 
-__all__ = ["Plan", "PlannedItem", "Request", "make_plan"]
+__all__ = ["Plan", "PlannedItem", "Request", "make_job", "make_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,8 @@ def _waves(
         for groups in waves[level].values():
             groups.sort(key=lambda members: members[0].partition)
             size = _chunk(nodes, groups, workers)
-            jobs += [_job(lake, nodes, groups[i : i + size], plain) for i in range(0, len(groups), size)]
+            chunks = [groups[i : i + size] for i in range(0, len(groups), size)]
+            jobs += [make_job(lake, nodes, [node for group in chunk for node in group], plain) for chunk in chunks]
         made.append(tuple(sorted(jobs, key=lambda job: -job.cost)))
     return tuple(made)
 
@@ -216,8 +218,8 @@ def _chunk(nodes: Nodes, groups: list[list[Node]], workers: int) -> int:
     return max(1, min(allowed, -(-len(groups) // max(workers, 1))))
 
 
-def _job(lake: Lake, nodes: Nodes, groups: list[list[Node]], params: dict[str, dict[str, object]]) -> Job:
-    members = [node for group in groups for node in group]
+def make_job(lake: Lake, nodes: Nodes, members: Sequence[Node], params: Mapping[str, Mapping[str, Any]]) -> Job:
+    """The job that builds some nodes, in order; ``params`` are plain values by stage name."""
     refs: dict[str, dict[str, InputRef]] = defaultdict(dict)
     for node in members:
         for table, found in node.refs.items():

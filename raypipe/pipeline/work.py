@@ -28,11 +28,11 @@ from raypipe.lake.store import Lake
 from raypipe.pipeline.fingerprint import params_digest
 from raypipe.pipeline.job import Failure, Job, Outcome, Target, failed_outcomes
 from raypipe.pipeline.stages import Built, Stage, family_catalog, stage_named, stage_of_table
-from raypipe.schema.family import Inputs, Params, Read
+from raypipe.schema.family import Inputs, Params, Read, Result
 from raypipe.schema.frames import split_table
 from raypipe.schema.spec import Table
 
-__all__ = ["Work", "build_family", "run_job", "target_sessions"]
+__all__ = ["Work", "build_family", "compute_family", "run_job", "target_sessions"]
 
 #: Long-lived workers collect garbage after large jobs; after every small one it cost a third of the run.
 _COLLECT_ABOVE_CPU_SECONDS = 0.5
@@ -140,17 +140,25 @@ def target_sessions(table: Table, partition: str) -> list[Session]:
 def build_family(work: Work, targets: tuple[Target, ...]) -> Iterator[Built]:
     """Read what a family requires, compute all targets at once, commit each partition."""
     stage = stage_named(targets[0].stage)
+    table = stage.table(work.params(stage))
+    result, parts = compute_family(work, targets)
+    first = targets[0].partition
+    for target, part in zip(targets, parts, strict=True):
+        manifest = work.manifest(stage, target, part.num_rows, dict(result.facts))
+        receipt = work.lake.write(table, target.partition, part, manifest)
+        work.keep(target, part)
+        yield Built(target, receipt, tuple(f for f in result.findings if (f.partition or first) == target.partition))
+
+
+def compute_family(work: Work, targets: tuple[Target, ...]) -> tuple[Result, list[pa.Table]]:
+    """What a family makes of all targets at once, and the rows of each; nothing is written."""
+    stage = stage_named(targets[0].stage)
     params = work.params(stage)
     table = stage.table(params)
     sessions = tuple(itertools.chain.from_iterable(target_sessions(table, t.partition) for t in targets))
     result = family_catalog()[stage.name].compute(_inputs(work, stage, targets, sessions), params)
     dates = [dt.date.fromisoformat(target.partition) for target in targets]
-    first = targets[0].partition
-    for target, part in zip(targets, split_table(result.table, table.split_column, dates), strict=True):
-        manifest = work.manifest(stage, target, part.num_rows, dict(result.facts))
-        receipt = work.lake.write(table, target.partition, part, manifest)
-        work.keep(target, part)
-        yield Built(target, receipt, tuple(f for f in result.findings if (f.partition or first) == target.partition))
+    return result, split_table(result.table, table.split_column, dates)
 
 
 def _inputs(work: Work, stage: Stage, targets: Sequence[Target], sessions: tuple[Session, ...]) -> Inputs:

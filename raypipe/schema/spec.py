@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from raypipe.errors import DeveloperError, SchemaError
 
-__all__ = ["DTYPES", "Column", "Grain", "Role", "Table", "column_types"]
+__all__ = ["DTYPES", "Column", "Grain", "Known", "Role", "Table", "column_types"]
 
 Grain = Literal["session", "week", "symbol", "once"]
 Role = Literal["key", "time", "feature", "label", "meta", "qa", "id"]
@@ -83,6 +83,25 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """When a row of a table could first be known; `raypipe.schema.known` turns it into nanoseconds.
+
+    Attributes
+    ----------
+    column
+        A time in nanoseconds UTC, or a date.
+    when
+        What of it counts: the time itself, or the date's midnight or end of extended hours, exchange time.
+    plus_ns
+        How much later than that.
+    """
+
+    column: str
+    when: Literal["time", "midnight", "session_end"] = "time"
+    plus_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A declared table of the lake.
 
@@ -106,6 +125,9 @@ class Table:
     split
         Single float columns that are split in a dictionary table: values that hardly repeat, such as volume
         (10 % of a minute file's write, and smaller).
+    known
+        When a row could first be known. None: at its ``label_known_ns``, ``available_ns`` or ``decision_ns``,
+        whichever of them the table has first, else at the end of its session.
     """
 
     name: str
@@ -116,6 +138,7 @@ class Table:
     version: int = 1
     floats: Literal["dictionary", "split"] = "dictionary"
     split: tuple[str, ...] = ()
+    known: Known | None = None
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)
     _cached: dict[str, pa.Schema] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)
 

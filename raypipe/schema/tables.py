@@ -5,7 +5,8 @@ Tables of feature, event and label families stand in the family's own file.
 
 from __future__ import annotations
 
-from raypipe.schema.spec import Column, Table
+from raypipe.calendar import NS_PER_MINUTE
+from raypipe.schema.spec import Column, Known, Table
 
 __all__ = [
     "AVAILABLE_NS",
@@ -46,6 +47,7 @@ DAY_AGGS = Table(
     ),
     split=("volume",),
     doc="The vendor's day bars, one per symbol: prices from regular trading, volume from all trading.",
+    known=Known("session", "session_end"),
 )
 
 MINUTE_AGGS = Table(
@@ -61,6 +63,7 @@ MINUTE_AGGS = Table(
     ),
     split=("volume",),
     doc="The vendor's minute bars from 04:00 to 20:00 exchange time; a minute without trades has no row.",
+    known=Known("window_start_ns", plus_ns=NS_PER_MINUTE),
 )
 
 SPLITS = Table(
@@ -73,6 +76,7 @@ SPLITS = Table(
         Column("split_ratio", "f64", "Shares after the split per share before it.", unit="1"),
     ),
     doc="Share splits, from the vendor's corporate actions.",
+    known=Known("ex_session", "midnight"),
 )
 
 REFERENCE = Table(
@@ -85,6 +89,7 @@ REFERENCE = Table(
         Column("type", "dict", "The vendor's security type code, such as CS or ETF.", role="meta"),
     ),
     doc="Snapshots of the vendor's list of symbols and their types.",
+    known=Known("as_of", "midnight"),
 )
 
 SYMBOL_TYPES = Table(
@@ -101,6 +106,9 @@ SYMBOL_TYPES = Table(
         AVAILABLE_NS,
     ),
     doc="Which symbols of a session are common shares and funds, and which are warrants, units, tests and the like.",
+    # Rows are written when the session is over, but who a symbol is, is no news of it: its name says so, and the
+    # reference list of the day. What is decided inside the session may ask.
+    known=Known("session", "midnight"),
 )
 
 #: Every table declared here.
