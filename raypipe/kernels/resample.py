@@ -66,7 +66,8 @@ def buckets_of(
         NaN handling: only times are read.
     """
     low, high = window_ns
-    return _buckets(as_input(start_ns), as_input(begin), as_input(end), low, high, width_ns)
+    first, last = as_input(begin, np.int64), as_input(end, np.int64)
+    return _buckets(as_input(start_ns, np.int64), first, last, low, high, width_ns)
 
 
 @kernel
