@@ -18,10 +18,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
+from raypipe.acquisition.acquire import IngestParams
 from raypipe.config_text import read_config_file, read_value
 from raypipe.errors import ConfigError
 from raypipe.lake.location import Location
-from raypipe.pipeline.acquire import IngestParams
 from raypipe.pipeline.stages import stages
 from raypipe.redact import redact
 from raypipe.schema.family import Params, linked

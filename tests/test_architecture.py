@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _STAGES = {
     "sources": {"kernels", "schema", "calendar"},
     "lake": {"schema", "calendar"},
+    "acquisition": {"sources", "lake", "schema", "calendar"},
     "events": {"kernels", "schema", "calendar"},
     "features": {"kernels", "schema", "calendar"},
     "labels": {"kernels", "schema", "calendar"},
@@ -45,11 +46,11 @@ ALLOWED: dict[str, set[str]] = {
     "config": {*_STAGES, "schema", "calendar", "config_text"},
     "pipeline": _BELOW_PIPELINE,
     "audit": {"pipeline"},
-    "cli": {"pipeline", "config", "report", "audit"},
+    "cli": {"pipeline", "acquisition", "config", "report", "audit"},
     "__main__": {"cli"},
 }
-#: Single modules beyond that: the tuple of all stages, which names every stage's Params.
-ALLOWED_MODULES = {"config": {"raypipe.pipeline.stages", "raypipe.pipeline.acquire"}}
+#: Single modules beyond that: the list of all stages, which names every Params of a stage.
+ALLOWED_MODULES = {"config": {"raypipe.pipeline.stages"}}
 EDGES = {"tasks": {"pipeline", "config"}, "tuning": {"pipeline", "config", "models"}}
 
 HEAVY = ("ray", "lightgbm", "xgboost", "catboost", "numba", "pandas")

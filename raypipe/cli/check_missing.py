@@ -14,7 +14,7 @@ from raypipe.cli.options import PATH, check_range, command, range_options
 from raypipe.cli.present import span, table
 
 if TYPE_CHECKING:
-    from raypipe.pipeline.check_missing import MissingReport, MissingRow
+    from raypipe.acquisition.check_missing import MissingReport, MissingRow
 
 __all__ = ["check_missing"]
 

@@ -16,8 +16,8 @@ from raypipe.cli.present import bytes_text, span, table
 from raypipe.cli.signals import INTERRUPTED, graceful
 
 if TYPE_CHECKING:
+    from raypipe.acquisition.acquire import IngestReport, ObjectState
     from raypipe.config import Config
-    from raypipe.pipeline.acquire import IngestReport, ObjectState
     from raypipe.pipeline.intake import Intake
 
 __all__ = ["ingest"]

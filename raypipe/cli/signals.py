@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ def graceful(resume: str = RESUME) -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
+    _quiet_tracker()
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield stop
@@ -57,6 +59,13 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _quiet_tracker() -> None:
+    """Python's resource tracker outlives a process that ends at once, and warns of what it then tidies up."""
+    option = "ignore:resource_tracker:UserWarning"
+    if option not in sys.warnoptions:
+        sys.warnoptions.append(option)  # handed on to the tracker when it is started
 
 
 def _say(text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from raypipe.acquisition.receipts import Receipt, corporate_file, receipt_of, renewed_receipt, save_receipt
 from raypipe.calendar import calendar
 from raypipe.errors import PartitionError, ShortObjectError, SourceError
 from raypipe.lake.objects import ObjectStore
@@ -16,7 +17,6 @@ from raypipe.lake.store import Lake
 from raypipe.lake.writer import Receipt as Committed
 from raypipe.pipeline.job import Target
 from raypipe.pipeline.raw import RAW_DATASETS, parse_once
-from raypipe.pipeline.receipts import Receipt, corporate_file, receipt_of, renewed_receipt, save_receipt
 from raypipe.pipeline.stages import Built, Stage
 from raypipe.pipeline.work import Work
 from raypipe.schema.family import Finding, Params, Read

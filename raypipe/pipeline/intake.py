@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from raypipe.acquisition.acquire import IngestReport, ObjectState, ingest, plan_ingest
+from raypipe.acquisition.adopt import adopt_corporate, adopt_dir
+from raypipe.acquisition.check_missing import MissingReport, check_missing
+from raypipe.acquisition.receipts import raw_inventory
 from raypipe.config import Config
 from raypipe.errors import UsageError
 from raypipe.lake.store import Lake
-from raypipe.pipeline.acquire import IngestReport, ObjectState, ingest, plan_ingest
-from raypipe.pipeline.adopt import adopt_corporate, adopt_dir
-from raypipe.pipeline.check_missing import MissingReport, check_missing
-from raypipe.pipeline.receipts import raw_inventory
 from raypipe.sources.polygon_keys import DATASETS, Dataset
 
 __all__ = ["PRESENT", "Intake", "acquire", "keep_corporate", "missing", "plan_acquire"]
@@ -105,7 +105,7 @@ def plan_acquire(config: Config, intake: Intake) -> IngestReport:
 def acquire(
     config: Config, intake: Intake, *, progress: Callable[[ObjectState], None], stop: threading.Event
 ) -> IngestReport:
-    """Bring the files into the lake; see `raypipe.pipeline.acquire.ingest`."""
+    """Bring the files into the lake; see `raypipe.acquisition.acquire.ingest`."""
     keep_corporate(config, "reference", intake.reference)
     keep_corporate(config, "splits", intake.splits)
     return ingest(
@@ -142,7 +142,7 @@ def missing(
     bounds
         First and last date; None means the lake's first raw file, and today.
     datasets, files_list, remote
-        As in `raypipe.pipeline.check_missing.check_missing`.
+        As in `raypipe.acquisition.check_missing.check_missing`.
     """
     store, wanted = Lake(config.lake.location).store, _datasets(datasets)
     today = dt.datetime.now(dt.UTC).date()

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from raypipe.acquisition.acquire import ingest
 from raypipe.config import Config
 from raypipe.errors import StorageError
 from raypipe.lake.store import Lake
-from raypipe.pipeline.acquire import ingest
 from raypipe.pipeline.intake import keep_corporate
 from raypipe.pipeline.local_s3 import environment, serve_folder
 from raypipe.pipeline.planted import Verdict, check_planted

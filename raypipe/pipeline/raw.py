@@ -10,8 +10,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from raypipe.lake.store import Lake
-from raypipe.pipeline.receipts import (
+from raypipe.acquisition.receipts import (
     RawFile,
     RawInventory,
     Receipt,
@@ -21,6 +20,7 @@ from raypipe.pipeline.receipts import (
     read_receipts,
     receipt_of,
 )
+from raypipe.lake.store import Lake
 from raypipe.schema.family import Finding, Slice
 from raypipe.schema.spec import Table
 from raypipe.sources.instruments import read_reference, read_splits

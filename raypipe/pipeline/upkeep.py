@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from raypipe.acquisition.remote import Remote
 from raypipe.config import Config
 from raypipe.lake.gc import gc
 from raypipe.lake.objects import Leftover
 from raypipe.lake.store import Lake
 from raypipe.lake.verify import Problem, verify
-from raypipe.pipeline.remote import Remote
 from raypipe.pipeline.views import chosen_tables, in_range
 from raypipe.sources.polygon_keys import DAY
 

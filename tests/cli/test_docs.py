@@ -60,8 +60,7 @@ def test_every_command_line_on_the_pages_can_be_parsed():
         name = words[0]
         command = cli.get_command(click.Context(cli), name)
         assert command is not None, line
-        with click.Context(command, info_name=name, resilient_parsing=True) as context:
-            command.parse_args(context, words[1:])
+        command.make_context(name, words[1:], resilient_parsing=True).close()
         known = {flag for param in command.params for flag in param.opts} | {"--help", "-h", "--"}
         used = words[1 : words.index("--")] if "--" in words else words[1:]
         assert {word.partition("=")[0] for word in used if word.startswith("--")} <= known, line

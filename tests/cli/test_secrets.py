@@ -26,20 +26,19 @@ def home(tmp_path):
     ("args", "code"),
     [
         (("ingest", "--root", "lake", "--endpoint-url", DEAD, *RANGE), 5),
-        (("run", "--root", "s3://bucket/lake", "--set", f"lake.endpoint_url={DEAD}"), 5),
-        (("doctor", "--root", "s3://bucket/lake", "--set", f"lake.endpoint_url={DEAD}", "--remote"), 5),
+        (("run", "--root", "s3://bucket/lake", "--set", f"lake.endpoint_url={DEAD}", "--log-format", "json"), 5),
+        (("doctor", "--root", "s3://bucket/x", "--set", f"lake.endpoint_url={DEAD}", "--remote", "--json"), 5),
         (("config", "show", "--origin"), 0),
-        (("run", "--root", "no", "--set", "ingest.bucket=canary/secret+0123456789"), 2),
+        (("run", "--root", "no", "--set", "ingest.bucket=canary/secret+0123456789", "--json"), 2),
         (("run", "--root", "http://canaryapikey0123@host/x"), 2),
         (("synth", "--out", "canaryapikey0123\x1b[31m", "--sessions", "0"), 2),
         (("retry", "--root", ".", "--run-id", "canaryapikey0123 x"), 2),
     ],
 )
 def test_nothing_gets_out(tmp_path, home, args, code):
-    for extra in (("-vv",), ("-vv", "--json"), ("-vv", "--log-format", "json")):
-        done = spawn(*args, *extra, cwd=tmp_path, env={**CANARIES, "XDG_STATE_HOME": str(home)})
-        assert done.code == code, done.err
-        assert "canary" not in (done.out + done.err).lower(), done.err
+    done = spawn(*args, "-vv", cwd=tmp_path, env={**CANARIES, "XDG_STATE_HOME": str(home)})
+    assert done.code == code, done.err
+    assert "canary" not in (done.out + done.err).lower(), done.err
     for name, data in files(tmp_path).items():
         assert b"canary" not in data.lower(), name
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.acquisition.adopt import adopt_dir
 from raypipe.lake.location import Location
 from raypipe.lake.store import Lake
-from raypipe.pipeline.adopt import adopt_dir
 from raypipe.pipeline.driver import execute
 from raypipe.pipeline.executor import Process
 from raypipe.pipeline.plan import Request, make_plan

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.acquisition.parts import part_files, part_path
+from raypipe.acquisition.receipts import raw_files
 from raypipe.lake.location import Location
 from raypipe.lake.objects import open_store
-from raypipe.pipeline.parts import part_files, part_path
-from raypipe.pipeline.receipts import raw_files
 from raypipe.sources.polygon_keys import DAY, key_of
-from tests.pipeline.vendor import D2, D3, D6, D7, flat_file, lake_at, states, vendor_on
+from tests.acquisition.vendor import D2, D3, D6, D7, flat_file, lake_at, states, vendor_on
 
 BIG = 400_000
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ def parts(lake):
 SCRIPT = """
 import sys
 from raypipe.lake.objects import Location, open_store
-from tests.pipeline.vendor import D2, DAY, LATER, IngestParams, ingest
+from tests.acquisition.vendor import D2, DAY, LATER, IngestParams, ingest
 root, endpoint, bucket = sys.argv[1:]
 lake = open_store(Location.parse(root, endpoint_url=endpoint))
 params = IngestParams(endpoint_url=endpoint, bucket=bucket, aws_profile="", jobs=1)

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from raypipe.acquisition.listing import Listing, RemoteObject, by_session
 from raypipe.errors import StorageError, UsageError
-from raypipe.pipeline.listing import Listing, RemoteObject, by_session
 from raypipe.sources.endpoint import IngestParams
 from raypipe.sources.polygon_keys import Dataset, Month, month_prefix
 

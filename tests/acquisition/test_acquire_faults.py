@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.acquisition.fetch import pause_seconds
+from raypipe.acquisition.parts import part_files, part_path
+from raypipe.acquisition.receipts import raw_files, receipt_of
 from raypipe.errors import StorageError, UsageError
-from raypipe.pipeline.fetch import pause_seconds
-from raypipe.pipeline.parts import part_files, part_path
-from raypipe.pipeline.receipts import raw_files, receipt_of
 from raypipe.sources.polygon_keys import DAY, MINUTE, key_of
-from tests.pipeline.vendor import D2, D3, D6, D7, D8, D10, LATER, flat_file, lake_at, raw_keys, states, vendor_on
+from tests.acquisition.vendor import D2, D3, D6, D7, D8, D10, LATER, flat_file, lake_at, raw_keys, states, vendor_on
 
 BIG = 400_000
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,8 +100,8 @@ def test_damaged_part_is_thrown_away_and_fetched_again(behind, flaky, lake):
 
 
 def test_object_replaced_between_listing_and_fetch_is_fetched_as_it_is_now(s3_server, lake):
-    from raypipe.pipeline.fetch import Fetcher
-    from raypipe.pipeline.remote import Remote
+    from raypipe.acquisition.fetch import Fetcher
+    from raypipe.acquisition.remote import Remote
 
     vendor = vendor_on(s3_server)
     vendor.put(DAY, D2)

@@ -6,8 +6,7 @@ import datetime as dt
 
 import pytest
 
-from raypipe.errors import SourceError, UsageError
-from raypipe.pipeline.listing import (
+from raypipe.acquisition.listing import (
     RemoteObject,
     listing_key,
     parse_files_list,
@@ -15,8 +14,9 @@ from raypipe.pipeline.listing import (
     save_month,
     saved_listing,
 )
+from raypipe.errors import SourceError, UsageError
 from raypipe.sources.polygon_keys import DAY, MINUTE, key_of
-from tests.pipeline.vendor import D2, D3, D6, lake_at
+from tests.acquisition.vendor import D2, D3, D6, lake_at
 
 AWS_LS = f"""\
 2025-01-03 11:04:51     182457 {key_of(DAY, D2)}

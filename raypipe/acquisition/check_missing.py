@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from raypipe.acquisition.classify import LocalSide, Rules
+from raypipe.acquisition.listing import Listing, RemoteObject, parse_files_list, read_files_list, saved_listing
+from raypipe.acquisition.parts import part_path
+from raypipe.acquisition.receipts import RAW, raw_digest
+from raypipe.acquisition.remote import IngestParams, Remote, list_months
 from raypipe.calendar import calendar
 from raypipe.errors import StorageError, UsageError
-from raypipe.pipeline.classify import LocalSide, Rules
-from raypipe.pipeline.listing import Listing, RemoteObject, parse_files_list, read_files_list, saved_listing
-from raypipe.pipeline.parts import part_path
-from raypipe.pipeline.receipts import RAW, raw_digest
-from raypipe.pipeline.remote import IngestParams, Remote, list_months
 from raypipe.sources.polygon_keys import DATASETS, Dataset, key_of, months_between
 
 if TYPE_CHECKING:

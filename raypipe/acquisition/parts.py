@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from raypipe.acquisition.digest import digest
+from raypipe.acquisition.receipts import RAW
 from raypipe.lake.faults import fault
 from raypipe.lake.names import inside
 from raypipe.lake.objects import ObjectStore, disk_errors
-from raypipe.pipeline.digest import digest
-from raypipe.pipeline.receipts import RAW
 
 __all__ = ["PART", "PART_ETAG", "Part", "locked_part", "part_bytes", "part_files", "part_path"]
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from raypipe.acquisition.listing import Listing, RemoteObject
+from raypipe.acquisition.parts import part_bytes
+from raypipe.acquisition.receipts import RAW, RawInventory, Receipt, raw_digest, raw_inventory, read_receipts
 from raypipe.calendar import calendar
-from raypipe.pipeline.listing import Listing, RemoteObject
-from raypipe.pipeline.parts import part_bytes
-from raypipe.pipeline.receipts import RAW, RawInventory, Receipt, raw_digest, raw_inventory, read_receipts
 from raypipe.sources.polygon_keys import Dataset, key_of, published_ns
 
 if TYPE_CHECKING:

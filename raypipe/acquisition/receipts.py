@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from raypipe.acquisition.digest import Digest, digest
 from raypipe.calendar import calendar
 from raypipe.errors import SourceError, StorageError
 from raypipe.lake.objects import is_missing
-from raypipe.pipeline.digest import Digest, digest
 from raypipe.sources.polygon_keys import Dataset, parse_key
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from raypipe.acquisition.parts import Part
+from raypipe.acquisition.receipts import RAW, Receipt, raw_digest, save_receipt
 from raypipe.errors import StorageError
 from raypipe.lake.faults import fault
 from raypipe.lake.names import inside
 from raypipe.lake.objects import ObjectStore
-from raypipe.pipeline.parts import Part
-from raypipe.pipeline.receipts import RAW, Receipt, raw_digest, save_receipt
 
 __all__ = ["link_in", "move_in", "publish", "supersede"]
 

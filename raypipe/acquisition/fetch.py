@@ -12,15 +12,15 @@ import random
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from raypipe.acquisition.digest import Digest, gzip_digest
+from raypipe.acquisition.listing import RemoteObject
+from raypipe.acquisition.parts import Part, locked_part
+from raypipe.acquisition.place import move_in, publish
+from raypipe.acquisition.receipts import RAW, Receipt
+from raypipe.acquisition.remote import REPLACED, Body, Remote, has_code
 from raypipe.errors import ShortObjectError, SourceError, StorageError
 from raypipe.lake.faults import fault
 from raypipe.lake.objects import ObjectStore
-from raypipe.pipeline.digest import Digest, gzip_digest
-from raypipe.pipeline.listing import RemoteObject
-from raypipe.pipeline.parts import Part, locked_part
-from raypipe.pipeline.place import move_in, publish
-from raypipe.pipeline.receipts import RAW, Receipt
-from raypipe.pipeline.remote import REPLACED, Body, Remote, has_code
 
 __all__ = ["Fetcher", "pause_seconds"]
 

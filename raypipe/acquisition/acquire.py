@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raypipe.acquisition.classify import TO_FETCH, Item, LocalSide, ObjectState, Rules, classify
+from raypipe.acquisition.fetch import Fetcher
+from raypipe.acquisition.listing import Listing, save_month
+from raypipe.acquisition.pool import run_all
+from raypipe.acquisition.receipts import save_receipt
+from raypipe.acquisition.remote import REFUSED, IngestParams, Remote, has_code, list_months
 from raypipe.errors import RaypipeError, StorageError, UnavailableError, UsageError
-from raypipe.pipeline.classify import TO_FETCH, Item, LocalSide, ObjectState, Rules, classify
-from raypipe.pipeline.fetch import Fetcher
-from raypipe.pipeline.listing import Listing, save_month
-from raypipe.pipeline.pool import run_all
-from raypipe.pipeline.receipts import save_receipt
-from raypipe.pipeline.remote import REFUSED, IngestParams, Remote, has_code, list_months
 from raypipe.sources.polygon_keys import DATASETS, Dataset, months_between, published_ns
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def ingest(
     """
     stop = stop or threading.Event()
     if from_dir is not None:
-        from raypipe.pipeline.adopt import adopt_dir
+        from raypipe.acquisition.adopt import adopt_dir
 
         return adopt_dir(
             lake,

@@ -9,14 +9,14 @@ import threading
 
 import pytest
 
+from raypipe.acquisition.acquire import IngestParams, ingest
+from raypipe.acquisition.adopt import adopt_corporate, adopt_dir
+from raypipe.acquisition.receipts import corporate_file, raw_files, receipt_of
 from raypipe.errors import SourceError, UsageError
 from raypipe.lake.location import Location
 from raypipe.lake.objects import open_store
-from raypipe.pipeline.acquire import IngestParams, ingest
-from raypipe.pipeline.adopt import adopt_corporate, adopt_dir
-from raypipe.pipeline.receipts import corporate_file, raw_files, receipt_of
 from raypipe.sources.polygon_keys import DAY, MINUTE, key_of
-from tests.pipeline.vendor import D2, D3, D6, LATER, SATURDAY, flat_file, lake_at, raw_keys, states
+from tests.acquisition.vendor import D2, D3, D6, LATER, SATURDAY, flat_file, lake_at, raw_keys, states
 
 
 @pytest.fixture

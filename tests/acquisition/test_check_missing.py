@@ -7,12 +7,26 @@ import json
 
 import pytest
 
+from raypipe.acquisition.acquire import IngestParams
+from raypipe.acquisition.adopt import adopt_dir
+from raypipe.acquisition.check_missing import FILES_LIST, check_missing
 from raypipe.errors import StorageError, UsageError
-from raypipe.pipeline.acquire import IngestParams
-from raypipe.pipeline.adopt import adopt_dir
-from raypipe.pipeline.check_missing import FILES_LIST, check_missing
 from raypipe.sources.polygon_keys import DAY, MINUTE, key_of
-from tests.pipeline.vendor import D2, D3, D6, D7, D8, D10, LATER, MOURNING, SATURDAY, at, flat_file, lake_at, vendor_on
+from tests.acquisition.vendor import (
+    D2,
+    D3,
+    D6,
+    D7,
+    D8,
+    D10,
+    LATER,
+    MOURNING,
+    SATURDAY,
+    at,
+    flat_file,
+    lake_at,
+    vendor_on,
+)
 
 PARAMS = IngestParams()
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from raypipe.acquisition.acquire import IngestParams, IngestReport, ingest, plan_ingest
+from raypipe.acquisition.classify import ObjectState
 from raypipe.lake.location import Location
 from raypipe.lake.objects import ObjectStore, open_store
-from raypipe.pipeline.acquire import IngestParams, IngestReport, ingest, plan_ingest
-from raypipe.pipeline.classify import ObjectState
 from raypipe.sources.polygon_keys import DAY, Dataset, key_of
 from tests.servers import S3Server
 

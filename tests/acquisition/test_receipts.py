@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.errors import SourceError
-from raypipe.pipeline import receipts
-from raypipe.pipeline.receipts import (
+from raypipe.acquisition.receipts import (
     Receipt,
     corporate_file,
     raw_files,
@@ -20,8 +18,10 @@ from raypipe.pipeline.receipts import (
     renewed_receipt,
     save_receipt,
 )
+from raypipe.errors import SourceError
+from raypipe.acquisition import receipts
 from raypipe.sources.polygon_keys import DAY, MINUTE, key_of
-from tests.pipeline.vendor import D2, D3, MOURNING, SATURDAY, flat_file, lake_at
+from tests.acquisition.vendor import D2, D3, MOURNING, SATURDAY, flat_file, lake_at
 
 KEY = f"raw/{key_of(DAY, D2)}"
 

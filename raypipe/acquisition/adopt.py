@@ -15,15 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raypipe.calendar import calendar
-from raypipe.errors import RaypipeError, SourceError, UsageError
-from raypipe.lake.names import inside
-from raypipe.pipeline.acquire import IngestReport
-from raypipe.pipeline.classify import ObjectState, State
-from raypipe.pipeline.digest import digest, gzip_digest
-from raypipe.pipeline.place import link_in, publish, supersede
-from raypipe.pipeline.pool import run_all
-from raypipe.pipeline.receipts import (
+from raypipe.acquisition.acquire import IngestReport
+from raypipe.acquisition.classify import ObjectState, State
+from raypipe.acquisition.digest import digest, gzip_digest
+from raypipe.acquisition.place import link_in, publish, supersede
+from raypipe.acquisition.pool import run_all
+from raypipe.acquisition.receipts import (
     CORPORATE,
     RAW,
     RECEIPT,
@@ -33,6 +30,9 @@ from raypipe.pipeline.receipts import (
     renewed_receipt,
     save_receipt,
 )
+from raypipe.calendar import calendar
+from raypipe.errors import RaypipeError, SourceError, UsageError
+from raypipe.lake.names import inside
 from raypipe.sources.instruments import read_reference, read_splits
 from raypipe.sources.polygon_keys import DATASETS, Dataset, find_key, key_of, parse_folder_key, parse_key
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from raypipe.acquisition.digest import CHUNK, digest, gzip_digest
 from raypipe.errors import SourceError
-from raypipe.pipeline.digest import CHUNK, digest, gzip_digest
 
 TEXT = b"ticker,volume\n" + random.Random(1).randbytes(5_000).hex().encode() + b"\n"
 WHOLE = gzip.compress(TEXT, mtime=0)

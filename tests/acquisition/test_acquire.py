@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from raypipe.acquisition.acquire import ingest
+from raypipe.acquisition.listing import saved_listing
+from raypipe.acquisition.receipts import raw_files, receipt_of
 from raypipe.errors import UsageError
-from raypipe.pipeline.acquire import ingest
-from raypipe.pipeline.listing import saved_listing
-from raypipe.pipeline.receipts import raw_files, receipt_of
 from raypipe.sources.polygon_keys import DAY, MINUTE, key_of, month_prefix
-from tests.pipeline.vendor import (
+from tests.acquisition.vendor import (
     D2,
     D3,
     D6,
@@ -281,7 +281,7 @@ def test_report_is_plain_values_for_json(moto, lake):
 
 @pytest.mark.parametrize(("start", "end"), [(D3, D2), (None, D2), (D2, None)])
 def test_range_must_be_one(lake, start, end):
-    from raypipe.pipeline.acquire import IngestParams
+    from raypipe.acquisition.acquire import IngestParams
 
     with pytest.raises(UsageError):
         ingest(lake, IngestParams(endpoint_url="http://127.0.0.1:9"), start=start, end=end, now_ns=LATER)
