@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from raypipe.errors import DeveloperError
 from raypipe.pipeline.nodes import Node, Nodes
 
 __all__ = ["Units", "in_stage_order"]
@@ -103,20 +102,10 @@ class Units:
         return (key for key in keys if key in self._chosen)
 
     def level(self, unit: Key) -> int:
-        """The wave of a unit: one more than the latest of its inputs.
-
-        Raises
-        ------
-        DeveloperError
-            If units need each other in a circle.
-        """
+        """The wave of a unit: one more than the latest of its inputs."""
         if unit not in self._levels:
-            self._levels[unit] = -1
             inputs = {self._unit[key] for node in self.members[unit] for key in self._inputs(node)}
             self._levels[unit] = max((self.level(i) + 1 for i in inputs if i != unit), default=0)
-        if self._levels[unit] < 0:
-            msg = f"jobs need each other in a circle: {unit}"
-            raise DeveloperError(msg, hint="a table that continues itself may not need another that reads it")
         return self._levels[unit]
 
 
