@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from raypipe.kernels.macd import MacdSeries
     from raypipe.kernels.resample import Buckets
 
-__all__ = ["CROSSES"]
+__all__ = ["CROSSES", "FAMILY"]
 
 _FILTERED = "silver/daily_filtered"
 #: Signs of the crossings that a side takes.
@@ -184,4 +184,4 @@ def _assemble(target: Session, found: dict[str, np.ndarray], symbols: pa.Array, 
     return CROSSES.build(columns)
 
 
-FAMILY_DRAFT = Family("events", 1, EventsParams, table, requires, compute, cost=0.25, fuse="minute")
+FAMILY = Family("events", 1, EventsParams, table, requires, compute, cost=0.25, fuse="minute")

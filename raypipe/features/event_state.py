@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.calendar import NS_PER_MINUTE, Session
+from raypipe.calendar import NS_PER_MINUTE, Session, calendar
 from raypipe.features.daily import DAILY, DailyParams
 from raypipe.features.macd import smoothing_of
-from raypipe.features.minute import MinuteParams
 from raypipe.features.panel import Panel, known_splits
-from raypipe.kernels.splits import basis, last_before, mean_of_last
+from raypipe.features.volume_means import VOLUME_MEANS
+from raypipe.kernels.splits import last_before
 from raypipe.schema.events import (
     DECISION_NS,
     EVENT_KEY,
@@ -31,16 +31,17 @@ from raypipe.schema.events import (
     bars_of_events,
 )
 from raypipe.schema.family import Family, Inputs, Params, Read, Result, shared
-from raypipe.schema.frames import codes_of, nullable
+from raypipe.schema.frames import codes_of, floats, nullable
 from raypipe.schema.macd import WIDTH_NS, carried, carried_reads, matched
-from raypipe.schema.minutes import window_of
+from raypipe.schema.minutes import MinuteParams, window_of
 from raypipe.schema.spec import Column, Table
+from raypipe.schema.splits import split_ratios
 from raypipe.schema.tables import MINUTE_AGGS, SESSION, SPLITS, SYMBOL
 
 if TYPE_CHECKING:
     from raypipe.kernels.event_state import HistState, PriceState
 
-__all__ = ["EventStateParams"]
+__all__ = ["FAMILY", "EventStateParams"]
 
 _KEYS = ("session", *EVENT_KEY)
 _BARS = ("open", "high", "low", "close", "volume")
@@ -70,11 +71,6 @@ class EventStateParams(Params):
     events: EventsParams = shared("events", EventsParams)
     daily: DailyParams = shared("daily", DailyParams)
     minute_features: MinuteParams = shared("minute_features", MinuteParams)
-
-    @property
-    def before(self) -> int:
-        """Sessions looked back over."""
-        return max(self.daily.max_gap_sessions, self.minute_features.vol_spike_window_sessions)
 
 
 # --- the table ---------------------------------------------------------------------------------
@@ -155,7 +151,8 @@ def requires(params: EventStateParams) -> tuple[Read, ...]:
     reads = [
         Read(EVENTS, _KEYS),
         Read(MINUTE_AGGS.name, ("symbol", "window_start_ns", *_BARS)),
-        Read(DAILY.name, ("symbol", "close", "volume"), before=params.before, own=False),
+        Read(DAILY.name, ("symbol", "close"), before=params.daily.max_gap_sessions, own=False),
+        Read(VOLUME_MEANS.name, ("symbol", "mean_volume"), before=1, own=False),
         *carried_reads(params.events.macd),
     ]
     if "splits" in (params.daily.adjust, params.minute_features.adjust):
@@ -170,36 +167,29 @@ def requires(params: EventStateParams) -> tuple[Read, ...]:
 
 def compute(inputs: Inputs, params: EventStateParams) -> Result:
     """One row per event, in their order."""
-    spec, history = table(params), _History(inputs, params)
-    parts = [_session(spec, inputs, target, params, history) for target in inputs.targets]
+    spec = table(params)
+    parts = [_session(spec, inputs, target, params) for target in inputs.targets]
     return Result(pa.concat_tables([spec.empty(), *parts]))
 
 
-class _History:
-    """Day bars before each session, on its share basis."""
+def _previous_close(inputs: Inputs, target: Session, names: pa.Array, params: DailyParams) -> np.ndarray:
+    """Last daily close before the session on its share basis; NaN where there is none. float64 (names,)."""
+    panel = Panel(DAILY.name, inputs.partitions(DAILY.name), [target], params.max_gap_sessions)
+    ratios = panel.split_ratios(inputs.once(SPLITS.name))
+    closes, _ = last_before(panel.grid("close"), ratios if params.adjust == "splits" else np.ones_like(ratios))
+    place = pc.index_in(names, value_set=panel.names).fill_null(-1).to_numpy()
+    found: np.ndarray = np.append(closes, np.nan)[place]
+    return found
 
-    def __init__(self, inputs: Inputs, params: EventStateParams) -> None:
-        self._params = params
-        self._panel = Panel(DAILY.name, inputs.partitions(DAILY.name), inputs.targets, params.before)
-        self._closes, self._volumes = self._panel.grid("close"), self._panel.grid("volume")
-        self._ratios = self._panel.split_ratios(inputs.once(SPLITS.name))
 
-    def of(self, target: Session, names: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        """Previous close and usual volume of some symbols; NaN where there is none. float64 (names,) each."""
-        daily, usual = self._params.daily, self._params.minute_features
-        rows, ratios = self._window(target, daily.max_gap_sessions, daily.adjust)
-        closes, _ = last_before(self._closes[rows], ratios)
-        rows, ratios = self._window(target, usual.vol_spike_window_sessions, usual.adjust)
-        volumes = mean_of_last((self._volumes[rows] * basis(ratios))[:-1], usual.vol_spike_lookback)
-        places = pc.index_in(names, value_set=self._panel.names).fill_null(-1).to_numpy()
-        return np.append(closes, np.nan)[places], np.append(volumes, np.nan)[places]
-
-    def _window(self, target: Session, before: int, adjust: str) -> tuple[slice, np.ndarray]:
-        """Grid rows up to the session's own, and their split ratios."""
-        last = self._panel.row(target.date)
-        rows = slice(last - before, last + 1)
-        ratios = self._ratios[rows]
-        return rows, ratios if adjust == "splits" else np.ones_like(ratios)
+def _usual_volume(inputs: Inputs, target: Session, names: pa.Array, params: MinuteParams) -> np.ndarray:
+    """Mean daily volume before the session on its share basis; NaN where there is none. float64 (names,)."""
+    means = inputs.partitions(VOLUME_MEANS.name).get(calendar().offset(target.date, -1))
+    if means is None:
+        return np.full(len(names), np.nan)
+    place = pc.index_in(names, value_set=means["symbol"].cast(pa.string()).combine_chunks()).fill_null(-1).to_numpy()
+    found: np.ndarray = np.append(floats(means["mean_volume"]), np.nan)[place]
+    return found * split_ratios(inputs, target, names) if params.adjust == "splits" else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +210,15 @@ class _Piece:
         return mask
 
 
-def _session(spec: Table, inputs: Inputs, target: Session, params: EventStateParams, history: _History) -> pa.Table:
+def _session(spec: Table, inputs: Inputs, target: Session, params: EventStateParams) -> pa.Table:
     events = inputs.partitions(EVENTS)[target.date]
     if not events.num_rows:
         return spec.empty()
     places = bars_of_events(inputs.partitions(MINUTE_AGGS.name)[target.date], events)
     pieces = [_Piece(one, events.slice(one.events.start, one.events.stop - one.events.start)) for one in places]
     names, (codes,) = codes_of([events["symbol"]])
-    closes, volumes = history.of(target, names)
+    closes = _previous_close(inputs, target, names, params.daily)
+    volumes = _usual_volume(inputs, target, names, params.minute_features)
     prices = _joined([_prices(piece, target, params) for piece in pieces])
     columns = {name: events[name] for name in _KEYS}
     columns |= _clock(events["decision_ns"].to_numpy(), target)
@@ -352,6 +343,4 @@ def _hist_columns(now: dict[str, np.ndarray], tf: str) -> dict[str, pa.Array]:
     }
 
 
-FAMILY_DRAFT = Family(
-    "event_state", 1, EventStateParams, table, requires, compute, step="events", cost=0.4, fuse="minute"
-)
+FAMILY = Family("event_state", 1, EventStateParams, table, requires, compute, step="events", cost=0.4, fuse="minute")

@@ -34,7 +34,7 @@ from raypipe.schema.tables import MINUTE_AGGS, SESSION, SYMBOL
 if TYPE_CHECKING:
     from raypipe.kernels.first_passage import PriceBars
 
-__all__ = ["Barriers", "LabelsParams"]
+__all__ = ["FAMILY", "Barriers", "LabelsParams"]
 
 _KEYS = ("session", *EVENT_KEY)
 _NO_ENTRY = "there is no entry"
@@ -285,4 +285,4 @@ def _barrier_values(found: dict[str, np.ndarray], s: str, none: np.ndarray) -> d
     }
 
 
-FAMILY_DRAFT = Family("labels", 1, LabelsParams, table, requires, compute, step="events", cost=0.25, fuse="minute")
+FAMILY = Family("labels", 1, LabelsParams, table, requires, compute, step="events", cost=0.25, fuse="minute")

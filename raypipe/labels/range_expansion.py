@@ -20,7 +20,7 @@ from raypipe.schema.frames import codes_of, date_array, dictionary_array, floats
 from raypipe.schema.spec import Column, Table
 from raypipe.schema.tables import SESSION, SYMBOL
 
-__all__ = ["RANGE_LABELS", "RangeParams"]
+__all__ = ["FAMILY", "RANGE_LABELS", "RangeParams"]
 
 _DAILY = "silver/daily"
 _NO_NEXT = "the symbol has no row in the next session"
@@ -176,4 +176,4 @@ def _reaches(values: np.ndarray, threshold: float) -> pa.Array:
     return nullable((values >= threshold).astype(np.int8), null=np.isnan(values))
 
 
-FAMILY_DRAFT = Family("range_expansion", 1, RangeParams, table, requires, compute, step="range", cost=0.05, chunk=63)
+FAMILY = Family("range_expansion", 1, RangeParams, table, requires, compute, step="range", cost=0.05, chunk=63)

@@ -135,7 +135,7 @@ def day_aggs(rng: np.random.Generator, sessions: Sequence[Session]) -> dict[dt.d
 
 @source(MINUTE_AGGS, lambda table: table["window_start_ns"].to_numpy() + MINUTE_NS)
 def minute_aggs(rng: np.random.Generator, sessions: Sequence[Session]) -> dict[dt.date | None, pa.Table]:
-    """Up to 60 bars per symbol and session, in every segment, with holes."""
+    """Up to 60 bars per symbol and session, with holes: spread over every segment, or within 90 minutes of them."""
     return {session.date: _minutes(rng, session) for session in sessions}
 
 
@@ -143,7 +143,8 @@ def _minutes(rng: np.random.Generator, session: Session) -> pa.Table:
     names, starts, parts = [], [], []
     for name in SYMBOLS:
         count = int(rng.integers(0, 60))
-        minutes = np.sort(rng.choice(16 * 60, count, replace=False))
+        span = int(rng.choice([90, 16 * 60]))
+        minutes = rng.integers(0, 16 * 60 - span + 1) + np.sort(rng.choice(span, count, replace=False))
         names += [name] * count
         starts.append(session.ext_start_ns + minutes.astype(np.int64) * MINUTE_NS)
         parts.append(_bars(rng, rng.uniform(2, 20) * np.exp(np.cumsum(rng.normal(0, 0.01, count)))))

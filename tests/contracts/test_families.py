@@ -7,6 +7,8 @@ import pytest
 from tests.contracts.family import CHECKS, Case
 from tests.contracts.market import all_families
 
+#: A MACD that sees crossings in few bars.
+SHORT = {"fast": 2, "slow": 4, "signal": 2, "min_bars": 4}
 #: Parameters beside the defaults under which a family is judged too: small windows see more on a small market.
 SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
     "daily": ({"max_gap_sessions": 2, "prefilter_price_range": [2.0, 6.0], "adjust": "none", "clean_symbols": False},),
@@ -22,17 +24,45 @@ SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
     ),
     "minute_features": ({"mode": "all", "adjust": "none", "clean_symbols": False},),
     "macd": (
-        {"fast": 2, "slow": 4, "signal": 2, "min_bars": 4, "modes": ["rth", "all"], "timeframes": ["15m", "1m"]},
+        {**SHORT, "modes": ["rth", "all"], "timeframes": ["15m", "1m"]},
         {"state": "carry", "modes": ["all", "rth"], "clean_symbols": False},
     ),
     "macd_state": ({"macd": {"state": "carry", "modes": ["all", "rth"], "state_max_age_sessions": 1}},),
     "macd_bars": ({"macd": {"write_bars": True, "min_bars": 5, "modes": ["all", "rth"]}},),
+    "events": (
+        {"mode": "rth", "side": "long", "macd": {**SHORT, "timeframes": ["15m", "1m", "5m"], "clean_symbols": False}},
+        {"macd": {"state": "carry", "min_bars": 5}},
+    ),
+    "event_state": (
+        {"events": {"macd": {**SHORT, "state": "carry", "timeframes": ["1m"]}}, "daily": {"max_gap_sessions": 1}},
+        {"minute_features": {"mode": "all", "adjust": "none"}, "daily": {"adjust": "none"}},
+    ),
+    "labels": (
+        {
+            "barriers": [
+                {"target_move": 0.02},
+                {"target_move": 0.03, "stop_move": 0.01, "time_window_minutes": 90},
+                {"target_move": 0.00125, "time_window_minutes": 90},
+            ],
+            "max_entry_delay_minutes": 20,
+        },
+    ),
+    "range_expansion": ({"lookback_rows": 2, "window_sessions": 3, "rel_threshold": 1.0},),
+    "dataset": ({"price_filter": True, "price_max": 100.0, "price_min": 3.0, "max_feature_age_sessions": 2},),
 }
 #: What a family is judged with instead of its defaults, where these select nothing on a small market.
 INSTEAD: dict[str, dict[str, object]] = {
     "macd_state": {"macd": {"state": "carry"}},
     "macd_bars": {"macd": {"write_bars": True, "state": "carry"}},
     "filtered": {"prefilter_window_sessions": 12, "prefilter_min_days": 7, "prefilter_min_avg_volume": 500_000},
+    "dataset": {"universe": "all", "price_filter": False},
+}
+#: Columns that stay null on a market that is shorter than the warm-up of other families.
+UNFILLED: dict[str, tuple[str, ...]] = {
+    "dataset": (
+        *("prev_adx_14", "prev_strong_trend", "prev_sma_50", "prev_sma_200", "prev_sma_cross_20_50"),
+        *("prev_sma_cross_50_200", "prev_avg_volume", "prev_days_in_window"),
+    ),
 }
 
 
@@ -41,7 +71,9 @@ def cases() -> list[Case]:
     for name, family in all_families().items():
         usual = INSTEAD.get(name, {})
         variants = [{}, *SETTINGS.get(name, ())]
-        made += [Case(family, family.params(**{**usual, **extra}), seed) for seed, extra in enumerate(variants)]
+        unfilled = frozenset(UNFILLED.get(name, ()))
+        for seed, extra in enumerate(variants):
+            made.append(Case(family, family.params(**{**usual, **extra}), seed, unfilled=unfilled))
     return made
 
 
