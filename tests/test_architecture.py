@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "config_text": set(),
     "config": {*_STAGES, "schema", "calendar", "config_text"},
     "pipeline": _BELOW_PIPELINE,
-    "audit": {"pipeline"},
+    "audit": {"pipeline", "schema", "calendar"},
     "cli": {"pipeline", "acquisition", "config", "report", "audit"},
     "__main__": {"cli"},
 }

@@ -40,6 +40,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Keep": {
         "verify": ("maintain", "Read the lake and prove that every file is whole."),
+        "audit": ("audit", "Prove on your lake that no value knows the future."),
         "gc": ("maintain", "Sweep temporaries and unfinished uploads."),
         "config": ("config", "Show the configuration and where each value came from."),
         "doctor": ("doctor", "Check this machine, the lake and the cluster."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from raypipe.pipeline.plan import Plan
     from raypipe.pipeline.session import Observer
 
-__all__ = ["observer"]
+__all__ = ["counter", "observer"]
 
 
 @contextmanager
@@ -31,6 +31,21 @@ def observer(app: App) -> Iterator[Observer]:
         return
     with _bar() as bar:
         yield _BarProgress(bar)
+
+
+@contextmanager
+def counter(app: App, doing: str) -> Iterator[Callable[[int, int], None]]:
+    """Something that counts partitions, done and in all, for commands that build nothing."""
+    from raypipe.pipeline.driver import Progress
+    from raypipe.pipeline.progress import LineProgress
+
+    if not app.bars:
+        lines = LineProgress(app.notes.info, app.notes.warning)
+        yield lambda done, total: lines.progress(Progress(done, total, ()))
+        return
+    with _bar() as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _bar() -> RichProgress:

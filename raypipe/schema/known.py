@@ -19,6 +19,7 @@ from raypipe.schema.spec import Known, Table
 __all__ = ["decided_by", "decided_ns", "has_labels", "known_by", "known_ns"]
 
 _SESSION_END = Known("session", "session_end")
+_NEVER = 2**63 - 1
 
 
 def known_by(spec: Table) -> Known:
@@ -63,7 +64,10 @@ def _first(spec: Table, *names: str) -> Known:
 
 
 def known_ns(spec: Table, rows: pa.Table) -> np.ndarray:
-    """When each row could first be known, int64 (rows,), nanoseconds UTC. Needs only the column of `known_by`."""
+    """When each row could first be known, int64 (rows,), nanoseconds UTC; a row without a time, never.
+
+    Needs only the column of `known_by`.
+    """
     return _times(known_by(spec), rows)
 
 
@@ -80,7 +84,7 @@ def has_labels(spec: Table) -> bool:
 def _times(known: Known, rows: pa.Table) -> np.ndarray:
     column = rows[known.column]
     if known.when == "time":
-        times: np.ndarray = column.to_numpy()
+        times: np.ndarray = column.fill_null(_NEVER - known.plus_ns).to_numpy()
         return times + known.plus_ns
     return _by_date(column, _MOMENTS[known.when]) + known.plus_ns
 

@@ -1,0 +1,103 @@
+"""``raypipe audit leakage``: the proof, on the user's own lake, that no value knows the future."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from raypipe.cli.app import App
+from raypipe.cli.options import Words, command
+from raypipe.cli.present import safe, table
+
+if TYPE_CHECKING:
+    from raypipe.audit.verdicts import ColumnVerdict, Report, TableReport
+
+__all__ = ["audit"]
+
+_PROBES = {
+    "cut": "with the future cut off",
+    "noise": "with noise for a future",
+    "rebuild": "made again",
+    "declared": "by declaration",
+}
+
+
+@command(
+    "audit",
+    "Prove on your lake that no value knows the future: a verdict per column, 3 if one leaks.",
+    click.Argument(["what"], type=click.Choice(["leakage"])),
+    Words(["--table", "--tables", "tables"], metavar="TABLE..", help="Only these tables."),
+    click.Option(
+        ["--sessions"],
+        type=click.IntRange(1),
+        metavar="N",
+        default=5,
+        show_default=True,
+        help="Sessions of each table, spread over its range; early closes, clock changes and splits come on top.",
+    ),
+    click.Option(["--seed"], type=click.IntRange(0), default=7, show_default=True, help="Of sample and noise."),
+)
+def audit(app: App, what: str, tables: tuple[str, ...], sessions: int, seed: int) -> int:
+    """Audit the lake; 0 clean, 3 if a column leaks, 1 if something could not be made again."""
+    config = app.lake_config()
+    from raypipe.audit.leakage import audit_leakage
+    from raypipe.cli.progress import counter
+    from raypipe.pipeline.replay import Replay
+    from raypipe.pipeline.views import chosen_tables
+
+    replay = Replay(config)
+    names = [name for name in chosen_tables(config, tables) if name in replay.tables]
+    with counter(app, "auditing") as count:
+        report = audit_leakage(replay, names, sessions=sessions, seed=seed, progress=count)
+    app.show({"what": what, **report.to_dict()}, _lines(report))
+    if report.leaks:
+        app.notes.error(f"{len(report.leaks)} columns leak; the first: {_first(report)}")
+    elif report.exit_code:
+        app.notes.hint("build what is stale with `raypipe run`, then audit again")
+    return report.exit_code
+
+
+def _first(report: Report) -> str:
+    name, column = report.leaks[0]
+    return f"{name}.{column.name}"
+
+
+def _lines(report: Report) -> list[str]:
+    lines = [line for each in report.tables for line in _table_lines(each)]
+    counts = {verdict: report.count(verdict) for verdict in ("clean", "label", "leaks", "differs", "unproved")}
+    problems = sum(len(each.problems) for each in report.tables)
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    tail = f"; {problems} partitions could not be proved" if problems else ""
+    return [*lines, f"{len(report.tables)} tables, columns: {said}{tail}"]
+
+
+def _table_lines(each: TableReport) -> list[str]:
+    span = each.partitions[0] if len(each.partitions) == 1 else f"{each.partitions[0]}..{each.partitions[-1]}"
+    head = f"{each.name}: {len(each.partitions)} partitions ({span}), {each.rows:,} rows"
+    if each.moments:
+        head += f"; {each.moments} moments, {each.altered:,} input rows cut off or replaced"
+    rows = [(f"  {c.name}", c.role, c.verdict, f"{c.compared:,}", _note(each, c)) for c in each.columns]
+    columns = table(("", "", "", "", ""), rows, right=frozenset({3}))[1:]
+    faults = [f"  {c.verdict}: {_fault(c)}" for c in each.columns if c.first]
+    problems = [f"  {p.kind}: {p.partition} {p.message}" for p in each.problems]
+    return [safe(head), *columns, *map(safe, (*faults, *problems)), ""]
+
+
+def _note(each: TableReport, column: ColumnVerdict) -> str:
+    """What there is to say beside the verdict; where noise could not reach, only the cut speaks for the column."""
+    reached = column.moved or not each.moments or column.role in ("key", "time", "id")
+    return column.note or ("" if reached or column.verdict != "clean" else "cut only")
+
+
+def _fault(column: ColumnVerdict) -> str:
+    first = column.first
+    assert first is not None
+    key = " ".join(f"{name}={value}" for name, value in first.key.items())
+    moment = f" at {first.to_dict()['cut']}" if first.cut_ns else ""
+    values = f"stored {_value(first.stored)}, {_PROBES[first.probe]}{moment} {_value(first.recomputed)}"
+    return f"{column.name} in {first.partition} {key}: {values} ({column.offences:,} values)"
+
+
+def _value(value: Any) -> str:
+    return "null" if value is None else str(value)
