@@ -6,7 +6,7 @@ What is computed, and how, stands in the kernel; here rows are read, handed over
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from raypipe.kernels.macd import MacdSeries, Smoothing
     from raypipe.kernels.resample import Buckets
 
-__all__ = ["FAMILY", "MODE", "Recursion", "known_ns", "minute_reads", "recursions", "smoothing_of"]
+__all__ = ["FAMILY", "MODE", "Recursion", "known_ns", "minute_reads", "pieces_of", "recursions", "smoothing_of"]
 
 MODE = Column("mode", "dict", "all: bars from 04:00 to 20:00; rth: bars of regular hours.", role="key")
 _UNSEASONED = "fewer than min_bars bars by then"
@@ -114,13 +114,20 @@ def smoothing_of(params: MacdParams) -> Smoothing:
     return Smoothing(params.fast, params.slow, params.signal, params.min_bars)
 
 
-def recursions(inputs: Inputs, target: Session, params: MacdParams, mode: Mode, tf: str) -> Iterator[Recursion]:
-    """MACD over the session's bars, in pieces of whole symbols: the same pieces for all modes and timeframes."""
+def pieces_of(inputs: Inputs, target: Session, params: MacdParams) -> list[Minutes]:
+    """The session's minute bars, in pieces of whole symbols."""
+    keep = tradable_symbols(inputs, target) if params.clean_symbols else None
+    return list(minutes_of(inputs.partitions(MINUTE_AGGS.name)[target.date], keep))
+
+
+def recursions(
+    pieces: Iterable[Minutes], inputs: Inputs, target: Session, params: MacdParams, mode: Mode, tf: str
+) -> Iterator[Recursion]:
+    """MACD over the session's bars, piece by piece."""
     from raypipe.kernels.macd import MacdState, macd_of_minutes
 
-    keep = tradable_symbols(inputs, target) if params.clean_symbols else None
     before = carried(inputs, target, mode, tf) if params.state == "carry" else None
-    for piece in minutes_of(inputs.partitions(MINUTE_AGGS.name)[target.date], keep):
+    for piece in pieces:
         bars, series = macd_of_minutes(
             piece["window_start_ns"],
             piece["close"],
@@ -145,16 +152,21 @@ def known_ns(target: Session, mode: Mode) -> int:
 def compute(inputs: Inputs, params: MacdParams) -> Result:
     """One row per mode and symbol with a bar in the mode's window, sorted by both."""
     spec = table(params)
-    parts = [_mode(spec, inputs, target, params, mode) for target in inputs.targets for mode in params.modes]
+    parts = []
+    for target in inputs.targets:
+        pieces = pieces_of(inputs, target, params)
+        parts += [_mode(spec, pieces, inputs, target, params, mode) for mode in params.modes]
     return Result(stack(spec, parts))
 
 
-def _mode(spec: Table, inputs: Inputs, target: Session, params: MacdParams, mode: Mode) -> pa.Table:
+def _mode(
+    spec: Table, pieces: Sequence[Minutes], inputs: Inputs, target: Session, params: MacdParams, mode: Mode
+) -> pa.Table:
     found: dict[str, list[pa.Array]] = defaultdict(list)
     names: list[pa.Array] = []
     for tf in params.timeframes:
         names = [pa.array([], pa.string())]
-        for piece in recursions(inputs, target, params, mode, tf):
+        for piece in recursions(pieces, inputs, target, params, mode, tf):
             names.append(piece.minutes.symbols.filter(pa.array(piece.traded)))
             for name, values in _features(piece, params, tf).items():
                 found[name].append(values)

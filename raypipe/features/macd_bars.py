@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from raypipe.calendar import Session
-from raypipe.features.macd import MODE, Recursion, minute_reads, recursions
+from raypipe.features.macd import MODE, Recursion, minute_reads, pieces_of, recursions
 from raypipe.features.panel import stack
 from raypipe.schema.family import Family, Inputs, Params, Read, Result, shared
 from raypipe.schema.frames import constant_dictionary, date_array
@@ -71,13 +71,13 @@ def requires(params: MacdBarsParams) -> tuple[Read, ...]:
 def compute(inputs: Inputs, params: MacdBarsParams) -> Result:
     """One row per mode, timeframe, symbol and bar."""
     recipe = params.macd
-    parts = [
-        _rows(target, piece, mode, tf)
-        for target in inputs.targets
-        for mode in recipe.modes
-        for tf in sorted(recipe.timeframes, key=str.encode)
-        for piece in recursions(inputs, target, recipe, mode, tf)
-    ]
+    parts = []
+    for target in inputs.targets:
+        pieces = pieces_of(inputs, target, recipe)
+        for mode in recipe.modes:
+            for tf in sorted(recipe.timeframes, key=str.encode):
+                found = recursions(pieces, inputs, target, recipe, mode, tf)
+                parts += [_rows(target, piece, mode, tf) for piece in found]
     return Result(stack(MACD_BARS, parts))
 
 

@@ -6,12 +6,14 @@ then be built in parallel again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.calendar import Session
-from raypipe.features.macd import Recursion, known_ns, minute_reads, recursions
+from raypipe.features.macd import Recursion, known_ns, minute_reads, pieces_of, recursions
 from raypipe.features.panel import stack
 from raypipe.schema.family import Family, Inputs, Params, Read, Result, shared
 from raypipe.schema.frames import constant_dictionary, date_array, dictionary_array
@@ -49,18 +51,21 @@ def requires(params: MacdStateParams) -> tuple[Read, ...]:
 def compute(inputs: Inputs, params: MacdStateParams) -> Result:
     """One row per mode, timeframe and symbol that traded within ``state_max_age_sessions`` sessions."""
     recipe = params.macd.model_copy(update={"state": "carry"})
-    parts = [
-        _rows(inputs, target, recipe, mode, tf)
-        for target in inputs.targets
-        for mode in recipe.modes
-        for tf in sorted(recipe.timeframes, key=str.encode)
-    ]
+    parts = []
+    for target in inputs.targets:
+        pieces = pieces_of(inputs, target, recipe)
+        for mode in recipe.modes:
+            for tf in sorted(recipe.timeframes, key=str.encode):
+                moved = [_moved(piece) for piece in recursions(pieces, inputs, target, recipe, mode, tf)]
+                parts.append(_rows(moved, inputs, target, recipe, (mode, tf)))
     return Result(stack(MACD_STATE, parts))
 
 
-def _rows(inputs: Inputs, target: Session, params: MacdParams, mode: Mode, tf: str) -> pa.Table:
-    """Recursions that moved today, and older ones a session older, by symbol."""
-    pieces = [_moved(piece) for piece in recursions(inputs, target, params, mode, tf)]
+def _rows(
+    pieces: Sequence[pa.Table], inputs: Inputs, target: Session, params: MacdParams, key: tuple[Mode, str]
+) -> pa.Table:
+    """Recursions that moved in the session, and older ones a session older, by symbol."""
+    mode, tf = key
     before = _rested(carried(inputs, target, mode, tf), params.state_max_age_sessions)
     moved = pa.concat_tables([before.slice(0, 0), *pieces])
     rested = before.filter(pc.invert(pc.is_in(before["symbol"], value_set=moved["symbol"].combine_chunks())))
