@@ -137,6 +137,24 @@ def test_entries_lie_under_the_digest() -> None:
     assert _jit._digest(Path(__file__)) in Path(_half_sum.stats.cache_path).parts
 
 
+@compiled_only
+def test_a_copy_of_the_code_at_another_path_finds_the_machine_code(tmp_path: Path) -> None:
+    """As workers of a Ray job do, which runs from a new copy of the code each time."""
+    tiny = "from raypipe.kernels._jit import kernel\n\n\n@kernel\ndef double(x):\n    return 2 * x\n"
+    hits = []
+    for place in ("one", "two"):
+        kernels = tmp_path / place / "raypipe" / "kernels"
+        kernels.mkdir(parents=True)
+        for file in (kernels / "_jit.py", kernels / "__init__.py", kernels.parent / "__init__.py"):
+            original = ROOT / file.relative_to(tmp_path / place)
+            file.write_text(original.read_text() if original.is_file() else "")
+        (kernels / "tiny.py").write_text(tiny)
+        code = f"import sys; sys.path.insert(0, {str(tmp_path / place)!r})\nfrom raypipe.kernels.tiny import double\n"
+        code += "print(double(21), len(double.stats.cache_hits), double.py_func.__code__.co_filename)"
+        hits.append(_fresh(code, HOME=str(tmp_path))[0])
+    assert hits == [f"42 {n} {tmp_path}/{place}/raypipe/kernels/tiny.py" for n, place in enumerate(("one", "two"))]
+
+
 # --- what is compiled -------------------------------------------------------------------------
 
 
