@@ -211,7 +211,9 @@ class Nodes:
         for key in wanted:
             node = self.node(read.table, key)
             if not node.exists:
-                return f"{read.table} {key} is {node.state}: {node.reason}"
+                # A table that continues itself would otherwise tell of every session since.
+                own = read.table == view.table.name
+                return node.reason if own else f"{read.table} {key} is {node.state}: {node.reason}"
             found.append(InputRef(key, node.fingerprint))
         if found:
             merged = {ref.partition: ref for ref in (*refs.get(read.table, ()), *found)}

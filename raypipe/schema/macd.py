@@ -117,7 +117,7 @@ MACD_STATE = Table(
         Column("age_sessions", "i16", "Sessions since the last bar; 0 is this one.", unit="sessions"),
         AVAILABLE_NS,
     ),
-    doc="Where the MACD recursions stood after the session's last bar; what the next session goes on from.",
+    doc="Where the MACD recursions stood after the session's last bar; only with macd.state: carry.",
     floats="split",
 )
 

@@ -169,7 +169,11 @@ def test_carried_session_by_session_equals_all_at_once(make_lake: MakeLake, carr
 def test_a_hole_blocks_what_is_carried_and_nothing_else(make_lake: MakeLake, carry: dict[str, Params]):
     lake = make_lake()
     raw(lake, "minute", DATES[2]).unlink()
-    blocked = {(item.table, item.partition) for item in plan(lake, carry).blocked}
+    found = plan(lake, carry).blocked
+    assert {item.reason for item in found if item.table == "silver/macd_state"} == {
+        f"silver/macd_state {DATES[2]} missing"
+    }
+    blocked = {(item.table, item.partition) for item in found}
     carried = {"silver/macd_state", FUSED[2], FUSED[3], "silver/macd_bars"}
     assert {table for table, _ in blocked} == carried
     assert min(partition for _, partition in blocked) == DATES[3]
