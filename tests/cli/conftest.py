@@ -20,6 +20,8 @@ from raypipe.sources.synthetic import SynthParams, write_market
 #: 4 sessions with minutes, 2025-10-31 to 2025-11-05, and 8 sessions of history with day bars only.
 MARKET = SynthParams(sessions=4, symbols=6, history=8, seed=3)
 FIRST, LAST = "2025-10-31", "2025-11-05"
+#: Steps that build the tables of day bars: enough where it does not matter what is built.
+DAY_STEPS = ("--steps", "daily", "symbols")
 SESSIONS = ("2025-10-31", "2025-11-03", "2025-11-04", "2025-11-05")
 
 
@@ -125,4 +127,10 @@ def files(root: Path, *tiers: str) -> dict[str, bytes]:
 
 def tables(root: Path) -> dict[str, bytes]:
     """Every partition of a lake."""
-    return files(root, "bronze", "silver")
+    return files(root, "bronze", "silver", "gold")
+
+
+def day_tables(root: Path) -> dict[str, bytes]:
+    """The partitions that the steps `DAY_STEPS` build."""
+    names = ("bronze/day_aggs", "silver/symbol_types", "silver/daily", "silver/daily_filtered", "silver/weekly")
+    return files(root, *names)

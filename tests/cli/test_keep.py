@@ -17,7 +17,7 @@ from tests.cli.conftest import LAST, files, spawn, tables
 def test_a_sound_lake(raypipe, built):
     result = raypipe("verify", "--root", built, "--json")
     assert (result.code, result.json["problems"]) == (0, [])
-    assert result.json["checked"] == len(list(built.glob("[bs]*/**/*.parquet")))
+    assert result.json["checked"] == len(tables(built))
 
 
 def test_one_flipped_bit_is_found_and_mended(raypipe, own_built, built):
@@ -105,6 +105,7 @@ def test_a_missing_package_is_named(raypipe, own_built, monkeypatch):
 
 # --- demo --------------------------------------------------------------------------------------------
 
+TINY = ("--sessions", "1", "--symbols", "1", "--history", "0", "--executor", "serial")
 SMALL = ("--sessions", "3", "--symbols", "3", "--history", "5", "--executor", "serial")
 
 
@@ -134,7 +135,7 @@ def test_a_wrong_answer_ends_the_demo_with_1(raypipe, tmp_path, monkeypatch):
     from raypipe.pipeline.planted import Verdict
 
     monkeypatch.setattr("raypipe.pipeline.market.compare_market", lambda *_: [Verdict("PLTA", "silver/daily", 1, "no")])
-    result = raypipe("demo", "--out", tmp_path / "d", *SMALL)
+    result = raypipe("demo", "--out", tmp_path / "d", *TINY)
     assert result.code == 1
     assert "1 of 1 planted answers are wrong" in result.err
 
@@ -150,7 +151,7 @@ def test_without_a_server_the_demo_says_what_to_install(raypipe, tmp_path, monke
 def test_a_demo_stays_out_of_the_lake_of_the_user(raypipe, tmp_path, monkeypatch):
     monkeypatch.setenv("RAYPIPE_ROOT", str(tmp_path / "mine"))
     monkeypatch.setattr("raypipe.pipeline.market.compare_market", lambda *_: [])
-    assert raypipe("demo", "--out", tmp_path / "d", *SMALL, "--root", tmp_path / "mine").code == 0
+    assert raypipe("demo", "--out", tmp_path / "d", *TINY, "--root", tmp_path / "mine").code == 0
     assert not (tmp_path / "mine").exists()
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.cli.conftest import FIRST, LAST, files
+from tests.cli.conftest import DAY_STEPS, FIRST, LAST, files
 from tests.cli.test_run import raw_day, run
 
 # --- status ------------------------------------------------------------------------------------------
@@ -17,9 +17,11 @@ from tests.cli.test_run import raw_day, run
 def test_status_counts_and_draws(raypipe, built):
     out = raypipe("status", "--root", built, "--ascii").out
     lines = out.splitlines()
-    assert lines[0].split() == ["table", "first", "last", "current", "no", "input"]
+    assert lines[0].split()[:4] == ["table", "first", "last", "current"]
+    assert lines[0].endswith("no input")
     assert any(line.split() == ["silver/daily", "2025-10-21", LAST, "12"] for line in lines)
-    assert "# current  . no input" in out
+    assert lines[-1].startswith("# current")
+    assert lines[-1].endswith(". no input")
 
 
 def test_status_draws_each_session_in_its_place(raypipe, built):
@@ -39,7 +41,7 @@ def test_status_as_json(raypipe, built):
 
 def test_status_knows_what_failed_is_stale_blocked_or_gone(raypipe, own_built):
     raw_day(own_built, "2025-11-04").write_bytes(b"no gzip")
-    assert run(raypipe, own_built).code == 1
+    assert run(raypipe, own_built, *DAY_STEPS).code == 1
     (own_built / "silver" / "daily_filtered" / "date=2025-11-03.parquet").unlink()
     counts = {
         name: table["counts"] for name, table in raypipe("status", "--root", own_built, "--json").json["tables"].items()

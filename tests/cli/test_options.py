@@ -69,13 +69,14 @@ def test_behind_the_command_wins(raypipe):
 
 @pytest.mark.parametrize("name", ["--start", "--start-date"])
 def test_both_spellings_of_a_range(raypipe, lake, name):
-    items = raypipe("plan", "--root", lake, name, "2025-11-04", "--json").json["items"]
-    keys = {item["partition"] for item in items if item["table"] == "silver/daily_filtered"}
+    items = raypipe("plan", "--root", lake, name, "2025-11-04", "--steps", "symbols", "--json").json["items"]
+    keys = {item["partition"] for item in items if item["table"] == "silver/symbol_types"}
     assert keys == {"2025-11-04", "2025-11-05"}
 
 
 def test_dates_instead_of_a_range(raypipe, lake):
-    items = raypipe("plan", "--root", lake, "--dates", "2025-11-03,2025-11-05", "--json").json["items"]
+    args = ("--dates", "2025-11-03,2025-11-05", "--steps", "daily", "--json")
+    items = raypipe("plan", "--root", lake, *args).json["items"]
     assert {i["partition"] for i in items if i["table"] == "silver/daily_filtered"} == {"2025-11-03", "2025-11-05"}
     assert {i["partition"] for i in items if i["table"] == "silver/weekly"} == {"2025-11-03"}
     both = raypipe("plan", "--root", lake, "--dates", "2025-11-03", "--start", "2025-11-03")

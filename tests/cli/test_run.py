@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from raypipe.sources.synthetic import corrupt
-from tests.cli.conftest import SESSIONS, files, spawn, tables
+from tests.cli.conftest import DAY_STEPS, SESSIONS, day_tables, files, spawn, tables
 
 BAD = "2025-11-04"
 
@@ -119,9 +119,11 @@ def test_executors_leave_the_same_lake(lake, built, tmp_path):
     """In a process of its own: workers are spawned, and the timezone is another one."""
     other = tmp_path / "other"
     shutil.copytree(built / "raw", other / "raw")
-    done = spawn("run", "--root", other, "--executor", "process", "--workers", "2", env={"TZ": "Asia/Tokyo"})
+    done = spawn(
+        "run", "--root", other, "--executor", "process", "--workers", "2", *DAY_STEPS, env={"TZ": "Asia/Tokyo"}
+    )
     assert done.code == 0, done.err
-    assert tables(other) == tables(built)
+    assert day_tables(other) == day_tables(built)
 
 
 def test_force_builds_again_and_changes_no_byte(raypipe, own_built):
@@ -163,7 +165,7 @@ def test_a_lake_without_files_has_nothing_to_do(raypipe, tmp_path):
 
 def test_one_bad_file_fails_alone_and_retry_does_just_that(raypipe, broken, built):
     shutil.copytree(built / "raw" / "reference", broken / "raw" / "reference")
-    first = run(raypipe, broken, "--json")
+    first = run(raypipe, broken, "--json", *DAY_STEPS)
     document = first.json
     assert first.code == document["exit_code"] == 1
     failed = [f for f in document["failures"] if f["status"] == "failed"]
@@ -188,7 +190,7 @@ def test_one_bad_file_fails_alone_and_retry_does_just_that(raypipe, broken, buil
     mended = raypipe("retry", "--root", broken, "--executor", "serial", "--json")
     assert mended.code == 0
     assert sum(t["built"] for t in mended.json["tables"].values()) == len(left)
-    assert tables(broken) == tables(built)
+    assert day_tables(broken) == day_tables(built)
     assert raypipe("retry", "--root", broken).out == "nothing to do: everything is current\n"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.conftest import files, spawn
+from tests.cli.conftest import DAY_STEPS, files, spawn
 
 CANARIES = {
     "AWS_ACCESS_KEY_ID": "canaryid0123",
@@ -48,7 +48,17 @@ def test_runs_records_and_reports_are_clean(tmp_path, lake, home):
     bad = lake / "raw" / "us_stocks_sip" / "day_aggs_v1" / "2025" / "11" / "2025-11-04.csv.gz"
     bad.write_bytes(b"GET /?X-Amz-Signature=canary01 canaryapikey0123\n")
     env = {**CANARIES, "XDG_STATE_HOME": str(home)}
-    args = ("run", "--root", lake, "--executor", "process", "--set", "ingest.prefix=canaryapikey0123/", "-vv")
+    args = (
+        "run",
+        "--root",
+        lake,
+        "--executor",
+        "process",
+        "--set",
+        "ingest.prefix=canaryapikey0123/",
+        "-vv",
+        *DAY_STEPS,
+    )
     done = spawn(*args, cwd=tmp_path, env=env)
     assert done.code == 1
     assert "canary" not in done.out + done.err

@@ -13,7 +13,7 @@ import pytest
 
 from raypipe.cli.signals import graceful, terminable
 from raypipe.pipeline.progress import LineProgress
-from tests.cli.conftest import spawn, start, tables
+from tests.cli.conftest import DAY_STEPS, day_tables, spawn, start
 
 #: A job that never ends, in the tenth commit.
 HANG = {"RAYPIPE_FAULT": "before_tmp:hang,n=10"}
@@ -22,7 +22,7 @@ HANG = {"RAYPIPE_FAULT": "before_tmp:hang,n=10"}
 @contextlib.contextmanager
 def hanging(lake, executor: str) -> Iterator[subprocess.Popen[str]]:
     """A run that has begun and will never end by itself."""
-    process = start("run", "--root", lake, "--executor", executor, "--workers", "2", env=HANG)
+    process = start("run", "--root", lake, "--executor", executor, "--workers", "2", *DAY_STEPS, env=HANG)
     try:
         line = process.stderr.readline()
         assert line.startswith("building "), line + process.stderr.read()
@@ -36,7 +36,7 @@ def hanging(lake, executor: str) -> Iterator[subprocess.Popen[str]]:
 def finish(lake, built) -> None:
     """Retry, and compare with an undisturbed lake."""
     assert spawn("retry", "--root", lake, "--executor", "serial").code == 0
-    assert tables(lake) == tables(built)
+    assert day_tables(lake) == day_tables(built)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_the_first_ctrl_c_finishes_what_is_in_flight(raypipe, raw, built, monkey
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(LineProgress, "progress", progress)
-    result = raypipe("run", "--root", raw, "--executor", "serial", "--json")
+    result = raypipe("run", "--root", raw, "--executor", "serial", "--json", *DAY_STEPS)
     assert result.code == 130
     assert result.json["status"] == "stopped"
     assert {failure["status"] for failure in result.json["failures"]} == {"cancelled", "blocked"}

@@ -94,7 +94,7 @@ def test_wishes_that_cannot_be(config, wish, error):
 
 
 def test_dates_mean_their_sessions_and_weeks(config):
-    items = {(item.table, item.partition) for item in plan_wish(config, Wish(dates=(LAST,))).items}
+    items = {(item.table, item.partition) for item in plan_wish(config, Wish(dates=(LAST,), steps=("daily",))).items}
     assert ("silver/weekly", "2025-11-03") in items
     assert ("silver/daily_filtered", "2025-11-07") in items
     assert not {key for key in items if key[0] == "silver/daily_filtered"} - {("silver/daily_filtered", "2025-11-07")}
