@@ -16,7 +16,7 @@ from raypipe.audit.sampling import cut_times, sessions_of
 from raypipe.audit.tally import Faults, Tally, Where
 from raypipe.audit.verdicts import Problem, TableReport, exchange_time
 from raypipe.calendar import at_exchange_time
-from raypipe.errors import RaypipeError, UnavailableError
+from raypipe.errors import PartitionError, RaypipeError, UnavailableError
 from raypipe.pipeline.nodes import Node
 from raypipe.pipeline.replay import Rebuild, Replay
 from raypipe.schema.known import decided_by, decided_ns, has_labels, known_by, known_ns
@@ -63,6 +63,7 @@ class TableAudit:
         self._labels = {column.name for column in self._spec.columns if column.role == "label"}
         if self._labels and known_by(self._spec) != decided_by(self._spec):
             self._labels.add(known_by(self._spec).column)  # when labels are settled is itself news
+        self._features = [name for name in self._spec.names if name not in self._labels]
         self._problems: list[Problem] = []
         self._partitions: list[str] = []
         self._rows = self._moments = self._altered = 0
@@ -155,13 +156,13 @@ class TableAudit:
             cut = Cut(at_ns, self._seed, for_labels=has_labels(self._spec))
             self._hold(base, self._altered_rows(rebuild, cut)[0], Where(partition, "cut", at_ns))
             noise = Noise(at_ns, self._seed, _symbols(base.table))
-            together = self._company(partition, rebuild) if at_ns == moments[-1] else rebuild
-            rows, *later = self._altered_rows(together, noise)
+            later = self._company(partition) if at_ns == moments[-1] else {}
+            together = self._replay.rebuild(self._name, (partition, *later)) if later else rebuild
+            rows, *others = self._altered_rows(together, noise)
             self._hold(base, rows, Where(partition, "noise", at_ns))
-            for target, altered in zip(together.job.targets[1:], later, strict=True):
+            for stored, altered in zip(later.values(), others, strict=True):
                 # These are of the noise themselves: where they change, it could have been seen.
-                pairs = Paired(self._spec.key, self._replay.stored(self._name, target.partition), altered)
-                self._tally.moved(set(self._spec.names) - self._labels, pairs)
+                self._tally.moved(self._features, Paired(self._spec.key, stored, altered))
         if self._tally.since(mark):
             self._tell_from_chance(partition, base, rebuild, mark)
 
@@ -180,12 +181,18 @@ class TableAudit:
         self._altered += change.touched
         return rows
 
-    def _company(self, partition: str, rebuild: Rebuild) -> Rebuild:
-        """The partition made together with the next ones: none may know what else is built along with it."""
+    def _company(self, partition: str) -> dict[str, pa.Table]:
+        """The next partitions, to be made together with one: none may know what else is built along with it."""
         stored = self._replay.partitions(self._name)
-        after = stored[stored.index(partition) + 1 :][:COMPANY]
-        there = [key for key in after if not _obstacle(self._replay.node(self._name, key))]
-        return self._replay.rebuild(self._name, (partition, *there)) if there else rebuild
+        found: dict[str, pa.Table] = {}
+        for key in stored[stored.index(partition) + 1 :][:COMPANY]:
+            if _obstacle(self._replay.node(self._name, key)):
+                break
+            try:
+                found[key] = self._replay.stored(self._name, key)
+            except PartitionError:
+                break  # damaged: that is its own problem, not this partition's
+        return found
 
     def _hold(self, base: _Rows, altered: pa.Table, where: Where) -> None:
         """Hold altered rows against those of the true future: what was decided, or settled, by then is the same."""

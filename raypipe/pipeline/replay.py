@@ -16,8 +16,9 @@ import pyarrow as pa
 from raypipe.acquisition.receipts import corporate_file
 from raypipe.calendar import calendar
 from raypipe.config import Config
-from raypipe.errors import SourceError
+from raypipe.errors import SourceError, StorageError
 from raypipe.lake.footer import read_footer, stored_schema
+from raypipe.lake.objects import is_missing
 from raypipe.lake.store import Lake
 from raypipe.pipeline.job import Job, Target
 from raypipe.pipeline.nodes import ONCE, Node, Nodes
@@ -167,6 +168,8 @@ def _source_rows(work: Work, target: Target) -> pa.Table:
 def _raw_bytes(work: Work, key: str) -> bytes:
     try:
         return work.lake.store.read(key)
-    except FileNotFoundError as error:
+    except StorageError as error:
+        if not is_missing(error):
+            raise
         msg = "the raw file is gone since the plan was made"
         raise SourceError(msg, hint="ingest it again, then run again", file=key) from error
