@@ -139,7 +139,7 @@ def test_a_variable_that_nothing_reads_is_told(load):
         ({"text": "run: {worker: 2}"}, r"raypipe.yaml: there is no key 'run.worker' \(did you mean run.workers\?\)"),
         ({"text": "rnu: {workers: 2}"}, r"there is no section 'rnu' \(did you mean run\?\)"),
         ({"text": "workers: 2"}, r"there is no section 'workers' \(did you mean run.workers\?\)"),
-        ({"sets": ["run.wrokers=2"]}, r"flag --set run.wrokers: .*did you mean run.workers"),
+        ({"sets": ["run.workerz=2"]}, r"flag --set run.workerz: .*did you mean run.workers"),
         ({"env": {"RAYPIPE_RUN__WORKRES": "2"}}, r"environment RAYPIPE_RUN__WORKRES: .*did you mean run.workers"),
         ({"text": "run: {workers: many}"}, r"key run.workers, file .*raypipe.yaml: input should be .*not 'many'"),
         ({"text": "run: {workers: 0}"}, r"key run.workers.*greater than or equal to 1, not '0'"),

@@ -46,7 +46,7 @@ def test_texts_hold_nothing_unwanted():
     [
         "# TO" + "DO: later",
         "pip install --index-" + "url somewhere",
-        "open('/ro" + "ot/data')",
+        "open('/" + "root/data')",
         "cd /wo" + "rk/main",
         "data: /home/" + "someone/lake",
     ],

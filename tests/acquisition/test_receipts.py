@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.acquisition import receipts
 from raypipe.acquisition.receipts import (
     Receipt,
     corporate_file,
@@ -19,7 +20,6 @@ from raypipe.acquisition.receipts import (
     save_receipt,
 )
 from raypipe.errors import SourceError
-from raypipe.acquisition import receipts
 from raypipe.sources.polygon_keys import DAY, MINUTE, key_of
 from tests.acquisition.vendor import D2, D3, MOURNING, SATURDAY, flat_file, lake_at
 
