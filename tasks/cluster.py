@@ -208,13 +208,14 @@ def _check_head(address: str) -> None:
 
 
 def _worker_variables() -> dict[str, str]:
-    """Thread caps and the code cache, for every worker; what the Ray job sets itself stays as it is."""
-    variables = dict(THREAD_CAPS)
-    if cache := os.environ.get("NUMBA_CACHE_DIR"):
-        variables["NUMBA_CACHE_DIR"] = cache
+    """Thread caps for every worker; what the Ray job sets itself stays as it is.
+
+    The folder of compiled kernels is not among them: a name that is right on the driver's machine may be shared or
+    missing on another. A job's own variables reach its workers in any case.
+    """
     job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
     taken = ((job.get("runtime_env") or {}).get("env_vars") or {}).keys()
-    return {name: value for name, value in variables.items() if name not in taken}
+    return {name: value for name, value in THREAD_CAPS.items() if name not in taken}
 
 
 @contextmanager

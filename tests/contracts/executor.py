@@ -129,6 +129,7 @@ class ExecutorContract:
             outcomes += found
             if len(outcomes) == 4:
                 stop.set()
+            if found[0].status == "cancelled":
                 (notes / "go").touch()
         assert sorted(o.partition for o in outcomes) == days
         built = {o.partition for o in outcomes if o.status == "built"}

@@ -33,6 +33,8 @@ class Head:
         ``host:port`` for drivers, ``http://host:port`` for jobs.
     pid
         Leader of its process group.
+    folder
+        Where it keeps its logs.
     env
         An environment that may use it.
     """
@@ -40,6 +42,7 @@ class Head:
     address: str
     dashboard: str
     pid: int
+    folder: Path
     env: dict[str, str] = field(repr=False)
 
     def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -53,6 +56,10 @@ class Head:
             check=False,
             timeout=200,
         )
+
+    def logs(self) -> list[Path]:
+        """Everything that it and its jobs wrote down."""
+        return [path for path in self.folder.glob("session_*/logs/**/*") if path.is_file()]
 
     def answers(self) -> bool:
         """Whether the dashboard takes our token."""
@@ -99,7 +106,7 @@ def ray_head(cpus: int = 2) -> Iterator[Head]:
     ]
     with Path(folder, "start.log").open("w") as log:
         process = subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True)
-    head = Head(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}", process.pid, env)
+    head = Head(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}", process.pid, Path(folder), env)
     try:
         _wait(head, process, Path(folder, "start.log"))
         yield head
