@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.config import Config
-from raypipe.errors import StorageError, UsageError
+from raypipe.errors import PartitionError, StorageError, UsageError
 from raypipe.lake.store import Lake
 from raypipe.pipeline.views import chosen_tables, in_range
-from raypipe.schema.spec import Table
+from raypipe.schema.spec import Column, Table
 
-__all__ = ["Exported", "Order", "classic_names", "export"]
+__all__ = ["Exported", "File", "Order", "classic_names", "export"]
 
 #: Lake name -> the name that users know.
 RENAMED = {"symbol": "ticker", "session": "date"}
@@ -33,6 +33,25 @@ _FORMULA = r"^[=+\-@\t\r]"
 
 #: (partition) -> name of the file that takes it, without its suffix.
 Naming = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file, or a series of files, that is made of one table.
+
+    Attributes
+    ----------
+    naming
+        Which file takes a partition.
+    where
+        Column and value of the rows that it takes; None takes all.
+    beside
+        A table with the same keys whose other columns stand behind.
+    """
+
+    naming: Naming
+    where: tuple[str, str] | None = None
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +88,39 @@ class Exported:
     bytes: int
 
 
-def classic_names(band: tuple[float, float]) -> dict[str, Naming]:
+def classic_names(band: tuple[float, float], modes: Sequence[str] = ()) -> dict[str, tuple[File, ...]]:
     """The files of the classic layout, by table.
 
     Parameters
     ----------
     band
         Price band of ``silver/daily_filtered``, which stands in the name of its file.
+    modes
+        Modes of the MACD tables; each has files of its own.
 
     Examples
     --------
-    >>> classic_names((1.0, 9.99))["silver/daily"]("2025-01-02")
+    >>> (file,) = classic_names((1.0, 9.99))["silver/daily"]
+    >>> file.naming("2025-01-02")
     'daily_2025'
     """
     low, high = (f"{price:g}" for price in band)
-    whole = ("technical_features", "minute_features", "minute_features_plus_macd")
+    whole = ("technical_features", "minute_features", "minute_features_plus_macd", "weekly")
     return {
-        **{f"silver/{name}": _always(name) for name in whole},
-        "silver/daily": lambda partition: f"daily_{partition[:4]}",
-        "silver/weekly": _always("weekly"),
-        "silver/daily_filtered": _always(f"daily_filtered_{low}_{high}"),
+        **{f"silver/{name}": (File(_always(name)),) for name in whole},
+        "silver/daily": (File(lambda partition: f"daily_{partition[:4]}"),),
+        "silver/daily_filtered": (File(_always(f"daily_filtered_{low}_{high}")),),
+        "silver/macd_session_features": (File(_always("macd_day_features")), *map(_by_mode, modes)),
+        "silver/macd_bars": tuple(File(_always(f"macd_{tf}_bars"), ("tf", tf)) for tf in ("1m", "5m")),
+        "gold/events": (File(lambda partition: f"training/events_{partition}", beside="gold/event_labels"),),
+        "gold/range_expansion_labels": (File(_always("range_expansion_labels")),),
+        "gold/ml_dataset": (File(_always("training/ml_dataset")),),
     }
+
+
+def _by_mode(mode: str) -> File:
+    """A file for each session of one mode."""
+    return File(lambda partition: f"macd_day_features_inc/mode={mode}/date={partition}", ("mode", mode))
 
 
 def _always(name: str) -> Naming:
@@ -124,30 +155,35 @@ def export(config: Config, names: tuple[str, ...], order: Order) -> Iterator[Exp
         If the folder cannot be written.
     """
     lake, found = Lake(config.lake.location), False
-    for table, naming in _chosen(config, names, order.layout):
+    for table, file in _chosen(config, names, order.layout):
         files: dict[str, list[str]] = defaultdict(list)
         for partition in lake.partitions(table):
             if in_range(partition, order.start, order.end):
-                files[naming(partition)].append(partition)
+                files[file.naming(partition)].append(partition)
+        source = _Source(lake, table, file, _table_beside(config, file))
         for name in sorted(files):
             found = True
-            yield _write(lake, table, files[name], order, order.out / f"{name}.{order.kind}")
+            yield _write(source, files[name], order, order.out / f"{name}.{order.kind}")
     if not found:
         msg = "nothing to export: no partition of these tables lies in the range"
         raise UsageError(msg, hint="`raypipe status` shows what there is")
 
 
-def _chosen(config: Config, names: tuple[str, ...], layout: str) -> list[tuple[Table, Naming]]:
+def _table_beside(config: Config, file: File) -> Table | None:
+    return chosen_tables(config, (file.beside,))[file.beside] if file.beside else None
+
+
+def _chosen(config: Config, names: tuple[str, ...], layout: str) -> list[tuple[Table, File]]:
     named = chosen_tables(config, names)
     if layout == "flat":
         whole = {name: table for name, table in named.items() if names or not name.startswith("bronze/")}
-        return [(table, _always(name.rpartition("/")[2])) for name, table in whole.items()]
-    classic = classic_names(_band(config))
+        return [(table, File(_always(name.rpartition("/")[2]))) for name, table in whole.items()]
+    classic = classic_names(_band(config), config.params["macd"].model_dump()["modes"])
     unknown = [name for name in named if name not in classic] if names else []
     if unknown:
         msg = f"the classic layout has no file for {unknown[0]}"
         raise UsageError(msg, hint="use --layout flat")
-    return [(table, classic[name]) for name, table in named.items() if name in classic]
+    return [(table, file) for name, table in named.items() for file in classic.get(name, ())]
 
 
 def _band(config: Config) -> tuple[float, float]:
@@ -157,15 +193,58 @@ def _band(config: Config) -> tuple[float, float]:
     return band
 
 
-def _write(lake: Lake, table: Table, partitions: Sequence[str], order: Order, path: Path) -> Exported:
+class _Source:
+    """The rows of one file, partition by partition."""
+
+    def __init__(self, lake: Lake, table: Table, file: File, beside: Table | None) -> None:
+        self.table, self._lake, self._file, self._beside = table, lake, file, beside
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns of the table, then those that stand beside."""
+        extra = [c for c in self._beside.columns if c.name not in self.table] if self._beside else []
+        return (*self.table.columns, *extra)
+
+    def batches(self, partition: str) -> Iterator[pa.Table]:
+        """Rows of one partition, a row group at a time; whole where another table stands beside."""
+        if self._beside is not None:
+            yield self._with_columns_beside(self._lake.read(self.table, partition), partition)
+            return
+        for batch in self._lake.batches(self.table, partition):
+            yield self._kept(batch)
+
+    def _kept(self, batch: pa.Table) -> pa.Table:
+        if self._file.where is None:
+            return batch
+        column, value = self._file.where
+        return batch.filter(pc.equal(batch[column].cast(pa.string()), value))
+
+    def _with_columns_beside(self, rows: pa.Table, partition: str) -> pa.Table:
+        """Both tables are sorted by one key and unique in it, so equal keys stand in equal places."""
+        assert self._beside is not None
+        others = self._lake.read(self._beside, partition)
+        for name in self.table.key:
+            if not rows[name].cast(_plain(rows[name].type)).equals(others[name].cast(_plain(rows[name].type))):
+                msg = f"its rows are not those of {self._beside.name}"
+                raise PartitionError(msg, hint="raypipe run", table=self.table.name, partition=partition)
+        for name in (c.name for c in self._beside.columns if c.name not in self.table):
+            rows = rows.append_column(self._beside[name].arrow, others[name])
+        return rows
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _write(source: _Source, partitions: Sequence[str], order: Order, path: Path) -> Exported:
     rows, temporary = 0, path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            sink = stack.enter_context(_writer(order.kind, temporary, _schema(table, order)))
+            sink = stack.enter_context(_writer(order.kind, temporary, _schema(source, order)))
             for partition in partitions:
-                for batch in lake.batches(table, partition):
-                    sink.write_table(_shaped(table, batch, order))
+                for batch in source.batches(partition):
+                    sink.write_table(_shaped(batch, order))
                     rows += batch.num_rows
         temporary.replace(path)
     except OSError as error:
@@ -174,7 +253,7 @@ def _write(lake: Lake, table: Table, partitions: Sequence[str], order: Order, pa
     finally:
         with suppress(OSError):  # the folder itself may be what is wrong
             temporary.unlink()
-    return Exported(table.name, path, len(partitions), rows, path.stat().st_size)
+    return Exported(source.table.name, path, len(partitions), rows, path.stat().st_size)
 
 
 def _writer(kind: str, path: Path, schema: pa.Schema) -> Any:
@@ -187,21 +266,21 @@ def _writer(kind: str, path: Path, schema: pa.Schema) -> Any:
     return pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
 
 
-def _schema(table: Table, order: Order) -> pa.Schema:
-    return _shaped(table, table.empty(), order).schema
+def _schema(source: _Source, order: Order) -> pa.Schema:
+    return _shaped(pa.schema([column.arrow for column in source.columns]).empty_table(), order).schema
 
 
-def _shaped(table: Table, batch: pa.Table, order: Order) -> pa.Table:
+def _shaped(batch: pa.Table, order: Order) -> pa.Table:
     """Names and types that any tool reads: text instead of dictionaries, users' names, year and month."""
     columns: dict[str, Any] = {}
     for name in batch.column_names:
         values = batch[name]
-        if table[name].dtype in {"dict", "str"}:
+        if pa.types.is_string(_plain(values.type)):
             values = values.cast(pa.string())
             if order.kind == "csv":
                 values = _without_formulas(values)
         columns[RENAMED.get(name, name)] = values
-    if order.layout == "classic" and "session" in table:
+    if order.layout == "classic" and "session" in batch.column_names:
         columns["year"] = pc.year(batch["session"]).cast(pa.int32())
         columns["month"] = pc.month(batch["session"]).cast(pa.int32())
     return pa.table(columns)
