@@ -79,6 +79,8 @@ def _table_lines(each: TableReport) -> list[str]:
         head += f"; {each.moments} moments, {each.altered:,} input rows cut off or replaced"
     rows = [(f"  {c.name}", c.role, c.verdict, f"{c.compared:,}", _note(each, c)) for c in each.columns]
     columns = table(("", "", "", "", ""), rows, right=frozenset({3}))[1:]
+    if all(c.verdict == "unproved" for c in each.columns):
+        columns = [f"  all {len(rows)} columns are unproved: there is no row to look at"]
     faults = [f"  {c.verdict}: {_fault(c)}" for c in each.columns if c.first]
     problems = [f"  {p.kind}: {p.partition} {p.message}" for p in each.problems]
     return [safe(head), *columns, *map(safe, (*faults, *problems)), ""]
