@@ -5,14 +5,13 @@ An event holds what was known at that moment and nothing else; what follows it s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.calendar import Session, calendar
+from raypipe.calendar import NS_PER_SECOND, Session, calendar
 from raypipe.errors import ConfigError
 from raypipe.schema.events import DECISION_NS, EVENT_KEY, EVENT_TYPE, EVENTS, TF, EventsParams
 from raypipe.schema.family import Family, Inputs, Read, Result
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["CROSSES", "FAMILY"]
 
 _FILTERED = "silver/daily_filtered"
-#: Signs of the crossings that a side takes.
-_SIGNS = {"both": (1, -1), "long": (1,), "short": (-1,)}
 _TYPES = pa.array(["cross_down", "cross_up"], pa.string())
 _LETTERS = pa.array(["D", "U"], pa.string())
 _SEGMENTS = pa.array(["post", "pre", "rth"], pa.string())
@@ -92,22 +89,35 @@ def requires(params: EventsParams) -> tuple[Read, ...]:
 
 def compute(inputs: Inputs, params: EventsParams) -> Result:
     """One row per crossing, sorted by symbol, timeframe and time."""
-    parts = [part for target in inputs.targets for part in _session(inputs, target, params)]
-    return Result(pa.concat_tables([CROSSES.empty(), *parts]))
+    return Result(pa.concat_tables([CROSSES.empty(), *(_session(inputs, t, params) for t in inputs.targets)]))
 
 
-def _session(inputs: Inputs, target: Session, params: EventsParams) -> Iterator[pa.Table]:
-    """Rows of a session, in pieces of whole symbols."""
+def _session(inputs: Inputs, target: Session, params: EventsParams) -> pa.Table:
     timeframes = sorted(params.macd.timeframes, key=str.encode)  # rows are in order of text: 15m before 1m
     before = {tf: _before(inputs, target, params, tf) for tf in timeframes}
-    names = pa.array(timeframes, pa.string())
+    symbols, found, seen = [pa.array([], pa.string())], [], 0
     for piece in minutes_of(inputs.partitions(MINUTE_AGGS.name)[target.date], _universe(inputs, target, params)):
-        found = [_crossings(piece, params, tf, *_macd(piece, target, params, tf, one)) for tf, one in before.items()]
-        code = np.repeat(np.arange(len(found), dtype=np.int32), [len(one["hist"]) for one in found])
-        columns = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
-        order = np.lexsort((columns["decision_ns"], code, columns["symbol"]))
-        columns = {name: values[order] for name, values in columns.items()}
-        yield _assemble(target, columns, piece.symbols, dictionary_array(code[order], names))
+        for code, (tf, state) in enumerate(before.items()):
+            crossings = _crossings(piece, params, tf, *_macd(piece, target, params, tf, state))
+            crossings["symbol"] += np.int32(seen)
+            found.append({"tf": np.full(len(crossings["hist"]), code, np.int32), **crossings})
+        symbols.append(piece.symbols)
+        seen += len(piece.symbols)
+    if not found:
+        return CROSSES.empty()
+    columns = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+    order = _order(columns, len(timeframes), target)
+    columns = {name: values[order] for name, values in columns.items()}
+    tf_column = dictionary_array(columns.pop("tf"), pa.array(timeframes, pa.string()))
+    return _assemble(target, columns, pa.concat_arrays(symbols), tf_column)
+
+
+def _order(found: dict[str, np.ndarray], timeframes: int, target: Session) -> np.ndarray:
+    """Order by symbol, timeframe and time, in one number each: a session has fewer than 2**17 seconds."""
+    seconds = (found["decision_ns"] - target.ext_start_ns) // NS_PER_SECOND
+    group = found["symbol"].astype(np.int64) * timeframes + found["tf"]
+    order: np.ndarray = np.argsort(group << 17 | seconds)
+    return order
 
 
 def _universe(inputs: Inputs, target: Session, params: EventsParams) -> pa.Array | None:
@@ -147,24 +157,38 @@ def _crossings(
     piece: Minutes, params: EventsParams, tf: str, bars: Buckets, series: MacdSeries
 ) -> dict[str, np.ndarray]:
     """The crossing bars of one timeframe as columns; ``symbol`` is the place in the piece."""
-    from raypipe.kernels.resample import Buckets, Ohlcv, ohlcv_of
-
-    at = np.flatnonzero(np.isin(series.cross, _SIGNS[params.side]))
-    crossing = Buckets(bars.head[at], bars.tail[at], bars.offsets, bars.start_ns[at])
-    close = piece["close"]
+    at = np.flatnonzero(_taken(series.cross, params.side))
+    start_ns = bars.start_ns[at]
     return {
         "symbol": (np.searchsorted(bars.offsets, at, side="right") - 1).astype(np.int32),
-        "decision_ns": crossing.start_ns + WIDTH_NS[tf],
-        "bar_start_ns": crossing.start_ns,
+        "decision_ns": start_ns + WIDTH_NS[tf],
+        "bar_start_ns": start_ns,
         "direction": series.cross[at],
         "macd": series.macd[at],
         "signal": series.signal[at],
         "hist": series.hist[at],
         "hist_prev": series.hist_before[at],
-        "entry_close": close[crossing.tail - 1],
-        "bar_volume": ohlcv_of(Ohlcv(close, close, close, close, piece["volume"]), crossing).volume,
+        "entry_close": piece["close"][bars.tail[at] - 1],
+        "bar_volume": _volumes(piece["volume"], bars, at),
         "bar_index": series.bar_index[at],
     }
+
+
+def _volumes(volume: np.ndarray, bars: Buckets, at: np.ndarray) -> np.ndarray:
+    """Volume of some bars, those of their minutes added in order; float64 (bars,)."""
+    from raypipe.kernels.resample import Buckets, Ohlcv, ohlcv_of
+
+    head, tail = bars.head[at], bars.tail[at]
+    if (tail - head == 1).all():
+        single: np.ndarray = volume[head]
+        return single
+    chosen = Buckets(head, tail, bars.offsets, bars.start_ns[at])
+    return ohlcv_of(Ohlcv(volume, volume, volume, volume, volume), chosen).volume
+
+
+def _taken(cross: np.ndarray, side: str) -> np.ndarray:
+    """Non-zero where a crossing counts; (bars,)."""
+    return cross if side == "both" else cross > 0 if side == "long" else cross < 0
 
 
 def _assemble(target: Session, found: dict[str, np.ndarray], symbols: pa.Array, tf: pa.DictionaryArray) -> pa.Table:

@@ -6,7 +6,7 @@ Only bars that have ended by the decision count, and of the day level only sessi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -194,28 +194,27 @@ def _usual_volume(inputs: Inputs, target: Session, names: pa.Array, params: Minu
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Some events of a session and the bars of their symbols."""
+    """Some events of a session and the bars of their symbols; ``order`` is that of symbol and time."""
 
     place: EventBars
-    events: pa.Table
+    decision_ns: np.ndarray
+    order: np.ndarray
 
-    @property
-    def decision_ns(self) -> np.ndarray:
-        moments: np.ndarray = self.events["decision_ns"].to_numpy()
-        return moments
 
-    def of_timeframe(self, tf: str) -> np.ndarray:
-        """Which events are crossings of that timeframe; bool (events,)."""
-        mask: np.ndarray = pc.equal(self.events["tf"].cast(pa.string()), tf).to_numpy()
-        return mask
+def _pieces(bars: pa.Table, events: pa.Table) -> Iterator[_Piece]:
+    from raypipe.kernels.event_state import in_time_order
+
+    decision_ns = events["decision_ns"].to_numpy()
+    for place in bars_of_events(bars, events):
+        moments = decision_ns[place.events]
+        yield _Piece(place, moments, in_time_order(place.place, moments))
 
 
 def _session(spec: Table, inputs: Inputs, target: Session, params: EventStateParams) -> pa.Table:
     events = inputs.partitions(EVENTS)[target.date]
     if not events.num_rows:
         return spec.empty()
-    places = bars_of_events(inputs.partitions(MINUTE_AGGS.name)[target.date], events)
-    pieces = [_Piece(one, events.slice(one.events.start, one.events.stop - one.events.start)) for one in places]
+    pieces = list(_pieces(inputs.partitions(MINUTE_AGGS.name)[target.date], events))
     names, (codes,) = codes_of([events["symbol"]])
     closes = _previous_close(inputs, target, names, params.daily)
     volumes = _usual_volume(inputs, target, names, params.minute_features)
@@ -225,9 +224,11 @@ def _session(spec: Table, inputs: Inputs, target: Session, params: EventStatePar
     columns |= _price_columns(prices, closes[codes], volumes[codes])
     for minutes in (5, 15):
         columns |= _opening_columns(prices, minutes, events["decision_ns"].to_numpy() - target.open_ns)
+    timeframes, (tf_codes,) = codes_of([events["tf"]])
     for tf in params.events.macd.timeframes:
+        own = tf_codes == pc.index(timeframes, tf).as_py()
         before = carried(inputs, target, params.events.mode, tf) if params.events.macd.state == "carry" else None
-        hist = _joined([_hist(piece, target, params.events, tf, before) for piece in pieces])
+        hist = _joined([_hist(one, target, params.events, tf, before, own[one.place.events]) for one in pieces])
         columns |= _hist_columns(hist, tf)
     return spec.build(columns)
 
@@ -247,12 +248,15 @@ def _prices(piece: _Piece, target: Session, params: EventStateParams) -> PriceSt
         Ohlcv(*(minutes[name] for name in _BARS)),
         (piece.place.begin, piece.place.end),
         piece.decision_ns,
+        piece.order,
         window_of(target, params.minute_features.mode),
         window_of(target, "rth"),
     )
 
 
-def _hist(piece: _Piece, target: Session, params: EventsParams, tf: str, before: pa.Table | None) -> HistState:
+def _hist(
+    piece: _Piece, target: Session, params: EventsParams, tf: str, before: pa.Table | None, own: np.ndarray
+) -> HistState:
     from raypipe.kernels.event_state import hist_state
     from raypipe.kernels.macd import MacdState, macd_of_minutes
 
@@ -277,7 +281,8 @@ def _hist(piece: _Piece, target: Session, params: EventsParams, tf: str, before:
         params.macd.min_bars,
         piece.place.place,
         piece.decision_ns,
-        piece.of_timeframe(tf),
+        piece.order,
+        own,
     )
 
 

@@ -93,9 +93,10 @@ def in_time_order(begin: NDArray[np.int64], decision_ns: NDArray[np.int64]) -> N
     """
     if not len(decision_ns):
         return np.empty(0, np.int64)
-    # One key sorts four times as fast as two; a session has fewer than 2**17 seconds.
+    # One key sorts faster than two; a session has fewer than 2**17 seconds. Moments of one symbol and second have
+    # one note, so their order is free.
     seconds = (decision_ns - decision_ns.min()) // 1_000_000_000
-    order: NDArray[np.int64] = np.argsort(begin << 17 | seconds, kind="stable")
+    order: NDArray[np.int64] = np.argsort(begin << 17 | seconds)
     return order
 
 
@@ -104,6 +105,7 @@ def price_state(
     minutes: Ohlcv,
     rows: tuple[NDArray[np.int64], NDArray[np.int64]],
     decision_ns: NDArray[np.int64],
+    order: NDArray[np.int64],
     window_ns: tuple[int, int],
     rth_ns: tuple[int, int],
 ) -> PriceState:
@@ -119,6 +121,8 @@ def price_state(
         First row of each moment's symbol and the row behind its last; int64 (moments,) each.
     decision_ns
         Moments of one session, in any order; bars that end at or before them count. int64 (moments,).
+    order
+        Their order by symbol and time, as of `in_time_order`; int64 (moments,).
     window_ns
         Bars that start in [first, second) make the moves.
     rth_ns
@@ -127,9 +131,8 @@ def price_state(
     begin, end = (as_input(values, np.int64) for values in rows)
     moments = as_input(decision_ns, np.int64)
     columns = Ohlcv(*(as_input(values, np.float64) for values in minutes))
-    order = as_input(in_time_order(begin, moments))
-    found = _price_state(as_input(start_ns, np.int64), columns, begin, end, moments, order, window_ns, rth_ns)
-    return PriceState(*found)
+    starts, sequence = as_input(start_ns, np.int64), as_input(order, np.int64)
+    return PriceState(*_price_state(starts, columns, begin, end, moments, sequence, window_ns, rth_ns))
 
 
 @kernel
@@ -145,12 +148,13 @@ def _price_state(
 ) -> NDArray[np.float64]:
     found = np.full((_FIELDS, len(order)), np.nan)
     now = np.full(_FIELDS, np.nan)
-    symbol, i, first, old = -1, 0, -1, 0
+    symbol, i, first, old, five, thirty = -1, 0, -1, 0, 0, 0
     for e in order:
         if begin[e] == end[e]:
             continue
         if begin[e] != symbol:
             symbol, i, first = begin[e], begin[e], -1
+            five, thirty = symbol, symbol
             now[:] = np.nan
         while i < end[e] and start_ns[i] + _MINUTE_NS <= decision_ns[e]:
             now[_CLOSE] = minutes.close[i]
@@ -162,9 +166,16 @@ def _price_state(
             if rth_ns[0] <= start_ns[i] < rth_ns[1]:
                 _take_regular(now, minutes, i, start_ns[i] - rth_ns[0])
             i += 1
+        # Rows in front of which the last bar ended that long ago.
+        while five < i and start_ns[five] + _MINUTE_NS <= decision_ns[e] - _FIVE_NS:
+            five += 1
+        while thirty < five and start_ns[thirty] + _MINUTE_NS <= decision_ns[e] - _THIRTY_NS:
+            thirty += 1
+        if five > symbol:
+            now[_BACK_5M] = minutes.close[five - 1]
+        if thirty > symbol:
+            now[_BACK_30M] = minutes.close[thirty - 1]
         found[:, e] = now
-        found[_BACK_5M, e] = _close_by(start_ns, minutes.close, symbol, i, decision_ns[e] - _FIVE_NS)
-        found[_BACK_30M, e] = _close_by(start_ns, minutes.close, symbol, i, decision_ns[e] - _THIRTY_NS)
     return found
 
 
@@ -173,13 +184,11 @@ def _take_move(
     now: NDArray[np.float64], start_ns: NDArray[np.int64], close: NDArray[np.float64], first: int, i: int, old: int
 ) -> int:
     """Take row i into the moves; ``old`` is one more than the last row that is at least 5 minutes older."""
-    top = close[i]
-    for j in range(i - 1, first - 1, -1):
-        if start_ns[j] <= start_ns[i] - _FIVE_NS:
-            break
-        top = max(top, close[j])
     while start_ns[old] <= start_ns[i] - _FIVE_NS:
         old += 1
+    top = close[i]
+    for j in range(old, i):
+        top = max(top, close[j])
     # Written so that NaN, which compares with nothing, gives way.
     fall = (top - close[i]) / top
     if not now[_FALL] >= fall:
@@ -208,19 +217,6 @@ def _take_regular(now: NDArray[np.float64], minutes: Ohlcv, i: int, since_ns: in
         now[_HIGH_15M], now[_LOW_15M] = now[_HIGH], now[_LOW]
 
 
-@inlined
-def _close_by(start_ns: NDArray[np.int64], close: NDArray[np.float64], low: int, high: int, moment_ns: int) -> float:
-    """Close of the last of rows [low, high) that ended by a moment; NaN if none did."""
-    first = low
-    while low < high:
-        middle = (low + high) // 2
-        if start_ns[middle] + _MINUTE_NS <= moment_ns:
-            low = middle + 1
-        else:
-            high = middle
-    return close[low - 1] if low > first else np.nan
-
-
 def hist_state(
     end_ns: NDArray[np.int64],
     hist: NDArray[np.float64],
@@ -231,6 +227,7 @@ def hist_state(
     min_bars: int,
     place: NDArray[np.int64],
     decision_ns: NDArray[np.int64],
+    order: NDArray[np.int64],
     own: NDArray[np.bool_],
 ) -> HistState:
     """MACD of one timeframe as it stood at each moment.
@@ -253,13 +250,15 @@ def hist_state(
         Symbol of each moment, -1 for one without bars; int64 (moments,).
     decision_ns
         Moments of one session, in any order; int64 (moments,).
+    order
+        Their order by symbol and time, as of `in_time_order`; int64 (moments,).
     own
         Whether a moment is itself the crossing at the last bar; bool (moments,).
     """
     moments, symbols = as_input(decision_ns, np.int64), as_input(place, np.int64)
     bars = (as_input(end_ns), as_input(hist), as_input(close), as_input(bar_index), as_input(cross), as_input(offsets))
-    order = as_input(in_time_order(symbols, moments))
-    return HistState(*_hist_state(*bars, min_bars, symbols, moments, as_input(own), order))
+    sequence = as_input(order, np.int64)
+    return HistState(*_hist_state(*bars, min_bars, symbols, moments, sequence, as_input(own)))
 
 
 @kernel
@@ -273,8 +272,8 @@ def _hist_state(
     min_bars: int,
     place: NDArray[np.int64],
     decision_ns: NDArray[np.int64],
-    own: NDArray[np.bool_],
     order: NDArray[np.int64],
+    own: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     found = np.full((7, len(order)), np.nan)
     symbol, b, ups, downs, last, before = -1, 0, 0, 0, -1, -1

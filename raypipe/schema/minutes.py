@@ -22,6 +22,10 @@ from raypipe.schema.tables import SYMBOL_TYPES
 
 __all__ = ["MinuteParams", "Minutes", "Mode", "minutes_of", "tradable_symbols", "window_of"]
 
+#: Rows of a piece, unless one symbol has more. The allocator gives larger arrays back to the system each time, and
+#: clearing new pages took a third of what MACD over a row group of 262,144 rows costs.
+_PIECE_ROWS = 1 << 16
+
 #: Which bars of a session count: those of regular hours, or all from 04:00 to 20:00.
 Mode = Literal["all", "rth"]
 
@@ -114,8 +118,19 @@ def minutes_of(table: pa.Table, keep: pa.Array | None = None) -> Iterator[Minute
             wanted = pc.is_in(symbols, value_set=keep)
             mask = wanted.to_numpy(zero_copy_only=False)
             symbols, begin, end = symbols.filter(wanted), begin[mask], end[mask]
-        if len(symbols):
-            yield Minutes(symbols, begin, end, rows)
+        for part in _portions(end - begin):
+            yield Minutes(symbols[part], begin[part], end[part], rows)
+
+
+def _portions(lengths: np.ndarray) -> Iterator[slice]:
+    """Runs of symbols that share a piece, by their numbers of rows."""
+    ends = np.cumsum(lengths)
+    first = 0
+    while first < len(ends):
+        done = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, done + _PIECE_ROWS, side="right")))
+        yield slice(first, last)
+        first = last
 
 
 def tradable_symbols(inputs: Inputs, session: Session) -> pa.Array:
