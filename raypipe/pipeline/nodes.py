@@ -116,6 +116,7 @@ class Nodes:
         self._nodes: dict[tuple[str, str], Node] = {}
         self._available: dict[str, list[str]] = {}
         self._sets: dict[str, frozenset[str]] = {}
+        self._weights: dict[str, float] = {}
         self._calendar: Calendar = calendar()
 
     def view(self, table: str) -> _StageView:
@@ -125,6 +126,19 @@ class Nodes:
     def tables(self) -> list[str]:
         """Names of all tables, in stage order."""
         return list(self._views)
+
+    def cost(self, table: str) -> float:
+        """Projected CPU seconds of one partition: the stage's, for sessions as large as those of this lake."""
+        return self._views[table].stage.cost * self._weight(table)
+
+    def _weight(self, table: str) -> float:
+        """The largest of the raw inputs that a table comes from, against a full market."""
+        if table not in self._weights:
+            self._weights[table] = 0.0  # a table that reads itself adds nothing to its own size
+            reads = [read.table for read in self._views[table].reads if not self._is_once(read.table)]
+            found = [self.raw.weight(one) if one.startswith("raw/") else self._weight(one) for one in reads]
+            self._weights[table] = max(found, default=1.0)
+        return self._weights[table]
 
     # --- which partitions there are -------------------------------------------------------------
 

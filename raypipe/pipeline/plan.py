@@ -182,7 +182,7 @@ def _item(nodes: Nodes, node: Node, request: Request, wanted: Mapping[tuple[str,
     stage = nodes.view(node.table).stage
     forced = request.force and node.state == "current" and (node.table, node.partition) in wanted and node.refs
     state, reason = ("stale", "forced") if forced else (node.state, node.reason)
-    return PlannedItem(node.stage, stage.step, node.table, node.partition, state, reason, stage.cost)
+    return PlannedItem(node.stage, stage.step, node.table, node.partition, state, reason, nodes.cost(node.table))
 
 
 # --- jobs --------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def make_job(lake: Lake, nodes: Nodes, members: Sequence[Node], params: Mapping[
         targets=tuple(_target(node) for node in members),
         params=params,
         inputs={table: tuple(found[key] for key in sorted(found)) for table, found in refs.items()},
-        cost=sum(nodes.view(node.table).stage.cost for node in members),
+        cost=sum(nodes.cost(node.table) for node in members),
         memory=max(nodes.view(node.table).stage.memory for node in members),
     )
 

@@ -30,6 +30,9 @@ __all__ = ["RAW_DATASETS", "RawIndex", "parse_once"]
 
 #: Raw inputs with a file per session, by the name that stages read them under.
 RAW_DATASETS = {"raw/day_aggs": DAY, "raw/minute_aggs": MINUTE}
+#: Bytes of a full-market file, and what a session costs however small it is.
+_FULL_BYTES = {"raw/day_aggs": 350_000, "raw/minute_aggs": 18_000_000}
+_LEAST_WEIGHT = 0.1
 #: Raw inputs that are one file: how each is read into its bronze table.
 _ONCE = {"raw/splits": read_splits, "raw/reference": read_reference}
 _RAW_OF = {"bronze/splits": "raw/splits", "bronze/reference": "raw/reference"}
@@ -63,6 +66,11 @@ class RawIndex:
         if key not in self._files:
             self._files[key] = self._once_file(table) if table in _ONCE else self._file(table, partition)
         return self._files[key]
+
+    def weight(self, table: str) -> float:
+        """Mean size of a raw input's files against those of a full market: what costs are scaled by."""
+        sizes = [stat.size for stat in self._inventories[table].sessions.values()] if table in RAW_DATASETS else []
+        return min(max(sum(sizes) / len(sizes) / _FULL_BYTES[table], _LEAST_WEIGHT), 2.0) if sizes else 1.0
 
     @cached_property
     def _inventories(self) -> Mapping[str, RawInventory]:

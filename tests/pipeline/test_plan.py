@@ -235,3 +235,12 @@ def test_minutes_without_day_files_make_symbol_types(make_lake: MakeLake, params
     assert set(manifest.inputs) == {"bronze/minute_aggs"}
     assert raw_path(lake, MINUTE, "2025-10-31").exists()
     assert lake.read(SYMBOL_TYPES, "2025-10-31")["symbol"].type == pa.dictionary(pa.int32(), pa.string())
+
+
+def test_costs_follow_the_size_of_the_files(make_lake: MakeLake, params: dict[str, Params]) -> None:
+    """Ten symbols are no full market: a small lake is not worth starting a cluster for."""
+    plan = make_plan(make_lake(), params, Request())
+    (daily, *_) = items(plan, "silver/daily").values()
+    (minute, *_) = items(plan, "bronze/minute_aggs").values()
+    assert 0 < daily.cost < 0.01
+    assert 0 < minute.cost < 0.1
