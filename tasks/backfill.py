@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import itertools
 import logging
 import os
 import shlex
@@ -21,7 +22,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from raypipe.config import Config, RunParams, load_config
 from raypipe.errors import RaypipeError, UnavailableError, UsageError
@@ -47,8 +48,9 @@ def parser() -> argparse.ArgumentParser:
     add = found.add_argument
     add("--start", "--start-date", type=_date, metavar="DATE", help="first session")
     add("--end", "--end-date", type=_date, metavar="DATE", help="last session")
-    add("--dates", type=_words, nargs="+", default=[], metavar="DATE", help="exactly these sessions")
-    add("--steps", type=_words, nargs="+", default=[], metavar="STEP", help="only these steps, and what they need")
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+    add("--dates", type=_dates, metavar="DATE", help="exactly these sessions", **several)
+    add("--steps", type=_words, metavar="STEP", help="only these steps, and the stale inputs that they need", **several)
     add("--force", action="store_true", help="build what is current too")
     add("--only", action="store_true", help="do not build inputs of other steps")
     add("--allow-holes", action="store_true", default=None, help="let a warm-up window miss sessions")
@@ -94,8 +96,7 @@ def _backfill(options: argparse.Namespace, command: str, stop: threading.Event) 
     config = _configure(options)
     _check_root(config)
     require_lake(config)
-    dates = tuple(_date(word) for words in options.dates for word in words)
-    steps = tuple(word for words in options.steps for word in words)
+    dates, steps = (tuple(itertools.chain.from_iterable(lists)) for lists in (options.dates, options.steps))
     wish = Wish(options.start, options.end, dates, steps, force=options.force, only=options.only)
     record = run_wish(config, wish, Order(command, _executor, LineProgress(log.info, log.warning), stop))
     _summarise(config, record)
@@ -187,6 +188,10 @@ def _date(text: str) -> dt.date:
         msg = f"{text!r} is no date; write YYYY-MM-DD"
         raise argparse.ArgumentTypeError(msg)
     return date
+
+
+def _dates(text: str) -> list[dt.date]:
+    return [_date(word) for word in _words(text)]
 
 
 def _words(text: str) -> list[str]:

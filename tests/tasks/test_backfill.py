@@ -1,0 +1,71 @@
+"""Arguments and refusals of the entry point. Its runs are in tests/ray."""
+
+from __future__ import annotations
+
+import datetime as dt
+import signal
+
+import pytest
+
+from raypipe.cli.run import run
+from tasks.backfill import main, parser
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """The entry point owns its process; here it does not."""
+    kept = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for name, handler in kept.items():
+        signal.signal(name, handler)
+
+
+def test_it_takes_the_options_of_raypipe_run():
+    mine = {name for action in parser()._actions for name in action.option_strings}
+    theirs = {name for option in run.params for name in option.opts if name.startswith("--")}
+    presentation = {"--json", "--quiet", "--verbose", "--no-color", "--no-progress", "--log-format", "--dry-run"}
+    assert theirs - mine == presentation | {"--executor"}
+    assert mine - theirs == {"-h", "--help"}
+
+
+def test_words_may_follow_each_other_or_commas():
+    options = parser().parse_args(
+        ["--steps", "daily,minute", "symbols", "--steps", "x", "--dates", "2022-01-03,2022-01-04"]
+    )
+    assert options.steps == [["daily", "minute"], ["symbols"], ["x"]]
+    assert options.dates == [[dt.date(2022, 1, 3), dt.date(2022, 1, 4)]]
+
+
+@pytest.mark.parametrize("text", ["2022-1-3", "20220103", "2022-W01-1", "tomorrow", "2022-02-30"])
+def test_dates_are_strict(text, capsys):
+    for option in ("--start", "--dates"):
+        with pytest.raises(SystemExit) as end:
+            main([option, text])
+        assert end.value.code == 2
+    assert "YYYY-MM-DD" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["--root", "lake"], 2, "relative to a folder that other nodes do not have"),
+        (["--root", "/nowhere/at/all"], 2, "there is no lake at /nowhere/at/all"),
+        (["--root", "gs://bucket"], 2, "cannot be on gs://"),
+        (["--set", "run.nonsense=1"], 2, "nonsense"),
+        (["--workers", "0"], 2, "workers"),
+    ],
+)
+def test_what_cannot_run_is_refused_with_the_code_of_its_error(args, code, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(args) == code
+    assert said in capsys.readouterr().err
+
+
+def test_without_input_it_may_be_tried_later(tmp_path, capsys):
+    assert main(["--root", str(tmp_path), "--start", "2022-01-03", "--end", "2022-01-04"]) == 4
+    assert "raypipe ingest" in capsys.readouterr().err
+
+
+def test_errors_tell_no_secret(tmp_path, capsys):
+    assert main(["--root", "s3://AKIAABCDEFGHIJKLMNOP:hidden@bucket"]) == 2
+    assert "hidden" not in capsys.readouterr().err
