@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from raypipe.acquisition.receipts import Receipt, corporate_file, receipt_of, renewed_receipt, save_receipt
 from raypipe.calendar import calendar
-from raypipe.errors import PartitionError, ShortObjectError, SourceError
-from raypipe.lake.objects import ObjectStore
+from raypipe.errors import PartitionError, ShortObjectError, SourceError, StorageError
+from raypipe.lake.objects import ObjectStore, is_missing
 from raypipe.lake.store import Lake
 from raypipe.lake.writer import Receipt as Committed
 from raypipe.pipeline.job import Target
@@ -84,7 +84,9 @@ def _read_raw(work: Work, raw: str, partition: str, key: str) -> bytes:
     """The file's bytes, if they are still those that the plan saw."""
     try:
         data = work.lake.store.read(key)
-    except FileNotFoundError as error:
+    except StorageError as error:
+        if not is_missing(error):
+            raise
         msg = "the raw file is gone since the plan was made"
         raise SourceError(msg, hint="ingest it again, then run again", file=key) from error
     receipt = receipt_of(work.lake.store, key)

@@ -163,3 +163,17 @@ def test_progress_counts_every_target(make_lake: MakeLake, params: dict[str, Par
     execute(plan, Serial(), stop=threading.Event(), progress=seen.append)
     assert [p.done for p in seen] == sorted(p.done for p in seen)
     assert seen[-1].done == seen[-1].total == len(plan.to_build)
+
+
+def test_a_raw_file_that_vanishes_after_planning_fails_alone(make_lake: MakeLake, params: dict[str, Params]) -> None:
+    lake = make_lake()
+    request = Request(items=frozenset((DAY.table, session) for session in SESSIONS))
+    plan = make_plan(lake, params, request)
+    (Path(lake.location.root) / "raw" / key_of(DAY, dt.date.fromisoformat(SESSIONS[1]))).unlink()
+    result = execute(plan, Serial(), stop=threading.Event())
+    assert {o.partition: o.status for o in result.outcomes} == {
+        SESSIONS[0]: "built",
+        SESSIONS[1]: "failed",
+        SESSIONS[2]: "built",
+    }
+    assert result.exit_code == 1
