@@ -295,7 +295,7 @@ def _hist_state(
                 before, last = last, b
             b += 1
         at = b - 1
-        mine = own[e] and last == at
+        mine = own[e] and last >= 0 and last == at
         latest = before if mine else last
         found[0, e], found[1, e], found[2, e] = now, lowest, highest
         found[3, e] = b - offsets[symbol]
