@@ -99,7 +99,7 @@ def parse_session(text: str) -> dt.date:
     datetime.date(2025, 1, 2)
     """
     try:
-        if len(text) == len("YYYY-MM-DD"):
+        if len(text) == len("YYYY-MM-DD") and text.isascii():
             return dt.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=dt.UTC).date()
     except ValueError:
         pass
