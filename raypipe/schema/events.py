@@ -103,5 +103,5 @@ def bars_of_events(bars: pa.Table, events: pa.Table) -> Iterator[EventBars]:
         done = last
     if done < events.num_rows:
         nothing = np.empty(0, np.int64)
-        empty = Minutes(names[:0], nothing, nothing, bars.slice(0, 0).combine_chunks().to_batches()[0])
+        empty = Minutes(names[:0], nothing, nothing, pa.RecordBatch.from_pylist([], schema=bars.schema))
         yield EventBars(empty, slice(done, events.num_rows), np.full(events.num_rows - done, -1))
