@@ -287,8 +287,8 @@ def _configure_ray_data() -> None:
     import ray.data
 
     context = ray.data.DataContext.get_current()
-    # With the reservation, no more tasks are submitted than CPUs are free, and each free CPU waits for the next look
-    # of the scheduler: jobs of a second take twice as long. Rows are tiny, so there is no memory to be held back for.
+    # With the reservation, no task is submitted before a CPU is free and the scheduler looks again: 20 jobs of a second
+    # on 2 CPUs take 12.2 s instead of 10.2. It guards the object store, and our rows are tiny.
     context.op_resource_reservation_enabled = False
     context.max_errored_blocks = -1  # a lost row is noticed in `RayExecutor._run_pass`, and tried again
     context.execution_no_progress_timeout_s = -1  # a job may take hours, and a cluster may have to grow first

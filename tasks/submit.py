@@ -99,6 +99,8 @@ def _client(address: str) -> JobSubmissionClient:
     _use_token_if_there_is_one()
     from ray.job_submission import JobSubmissionClient
 
+    for name in ("dashboard_sdk", "job.sdk"):  # they set their own level when they are imported
+        logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.ERROR)
     return JobSubmissionClient(address)
 
 
@@ -141,7 +143,8 @@ def _exit_code(client: JobSubmissionClient, job: str, say: Callable[[str], None]
     while not (info := client.get_job_info(job)).status.is_terminal():
         time.sleep(POLL_SECONDS)
     status = str(info.status)
-    say(f"job {job}: {status.lower()}" + (f": {info.message}" if status == "FAILED" else ""))
+    reason = str(info.message).partition(", last available logs")[0]  # they were shown already
+    say(f"job {job}: {status.lower()}" + (f": {reason}" if status == "FAILED" else ""))
     if status == "STOPPED":
         return STOPPED
     code = info.driver_exit_code
