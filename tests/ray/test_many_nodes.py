@@ -105,23 +105,6 @@ def test_a_local_lake_that_a_node_cannot_see_is_refused_before_any_work(cluster,
     assert lake_files(tmp_path / "lake") == {}
 
 
-def test_a_node_that_joins_later_is_asked_by_each_job(cluster, tmp_path):
-    lake, notes, days, seen = tmp_path / "lake", tmp_path / "notes", sessions(5), []
-    with RayExecutor(cluster.address, task=run_probe, sees=blind) as executor:
-        running = in_background(executor, probe_jobs(lake, days, notes, {days[0]: "wait"}), seen)
-        eventually(lambda: starts(notes) == days[:1])
-        node = add(cluster, PROBE_BLIND="1")  # the other node is busy, so the rest of the work goes there
-        eventually(lambda: len(seen) == 4)
-        (notes / "go").touch()
-        outcomes = running.result(SECONDS)
-    cluster.remove_node(node)
-    assert {o.partition: o.error.kind if o.error else o.status for o in outcomes} == {
-        days[0]: "built",
-        **dict.fromkeys(days[1:], "UsageError"),
-    }
-    assert starts(notes) == days[:1]
-
-
 def test_deaths_and_a_frozen_node_leave_the_lake_as_it_would_have_been(cluster, tmp_path):
     lake, notes, days = tmp_path / "lake", tmp_path / "notes", sessions(9)
     nodes = {raylet_of(node): node for node in (*cluster.worker_nodes, add(cluster), add(cluster))}
