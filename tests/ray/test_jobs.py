@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.ray.conftest import FIRST, LAST
@@ -85,6 +87,19 @@ def test_jobs_build_what_one_process_builds_and_end_with_their_own_codes(head: H
     assert not built & {(o["table"], o["partition"]) for o in second["outcomes"]}, "only what was left is built"
     seen = [jobs(head), done.stdout, done.stderr, *(path.read_text(errors="replace") for path in head.logs())]
     assert not any(CANARY in text for text in seen)
+
+
+def test_a_job_brings_real_files_to_silver(head: Head, shared_data: Path, tmp_path: Path):
+    lake, month = tmp_path / "lake", Path("us_stocks_sip", "day_aggs_v1", "2022", "01")
+    shutil.copytree(shared_data / "polygon" / month, lake / "raw" / month)
+    command = ["python", "-m", "tasks.backfill", "--root", str(lake), "--steps", "daily"]
+    done = head.run("raypipe", "submit", "--address", head.dashboard, "--working-dir", ".", "--", *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for file in sorted((lake / "raw" / month).glob("*.csv.gz")):
+        lines = gzip.decompress(file.read_bytes()).count(b"\n") - 1
+        name = f"date={file.name.removesuffix('.csv.gz')}.parquet"
+        rows = {pq.read_metadata(lake / table / name).num_rows for table in ("bronze/day_aggs", "silver/daily")}
+        assert rows == {lines}, name
 
 
 def test_raypipe_submit_ends_with_the_drivers_own_code_or_refuses(head: Head):
