@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,13 +37,20 @@ class Past:
         self._which = np.full(len(names), -1)
         self._ratio = np.ones(len(names))
         since, following = np.ones(len(names)), target
-        daily = inputs.partitions(plan.spec("daily").name)
         for i, date in enumerate(self._dates):
             since *= split_ratios(inputs, following, names)
-            traded = date in daily and pc.is_in(names, value_set=_symbols(daily[date])).to_numpy(zero_copy_only=False)
-            mine = (self._which < 0) & traded
+            mine = (self._which < 0) & self._traded(date)
             self._which[mine], self._ratio[mine] = i, since[mine]
             following = dates.session(date)
+
+    def _traded(self, date: dt.date) -> np.ndarray:
+        """Which symbols have a row in any of the tables: a lake may lack day or minute files. bool (symbols,)."""
+        found = np.zeros(len(self._names), dtype=bool)
+        for name in JOINED:
+            rows = self._of(name, date)
+            if rows is not None:
+                found |= pc.is_in(self._names, value_set=_symbols(rows)).to_numpy(zero_copy_only=False)
+        return found
 
     def in_universe(self) -> np.ndarray:
         """Which symbols are in the universe; bool (symbols,)."""
@@ -87,21 +96,24 @@ class Past:
 
     def _rows(self, name: str) -> tuple[pa.Table, np.ndarray]:
         """Rows of several sessions, and which of them is each symbol's; -1 for none, int64 (symbols,)."""
-        spec = self._plan.spec(name)
-        partitions = self._inputs.partitions(spec.name)
-        place, parts, start = np.full(len(self._names), -1), [], 0
+        place, parts, start = np.full(len(self._names), -1), [self._plan.spec(name).empty()], 0
         for i, date in enumerate(self._dates):
             mine = self._which == i
-            if not mine.any() or date not in partitions:
+            rows = self._of(name, date) if mine.any() else None
+            if rows is None:
                 continue
-            rows = self._of_mode(partitions[date]) if "mode" in spec else partitions[date]
             here = pc.index_in(self._names, value_set=_symbols(rows)).fill_null(-1).to_numpy()
             place[mine & (here >= 0)] = start + here[mine & (here >= 0)]
             parts.append(rows)
             start += rows.num_rows
-        return pa.concat_tables(parts) if parts else spec.empty(), place
+        return pa.concat_tables(parts[1:] or parts), place
 
-    def _of_mode(self, rows: pa.Table) -> pa.Table:
+    def _of(self, name: str, date: dt.date) -> pa.Table | None:
+        """The rows of one table and session that count; None if the lake has none."""
+        spec = self._plan.spec(name)
+        rows = self._inputs.partitions(spec.name).get(date)
+        if rows is None or "mode" not in spec:
+            return rows
         return rows.filter(pc.equal(rows["mode"].cast(pa.string()), self._plan.macd_mode))
 
 

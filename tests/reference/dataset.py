@@ -45,7 +45,7 @@ def training_rows(
     rows, out = [], {"not_in_universe": 0, "outside_price_range": 0, "unlabeled": 0}
     for event in tables["events"][own]:
         symbol = event["symbol"]
-        last = next((day for day in before if _row(tables["daily"], day, symbol)), None)
+        last = next((day for day in before if any(_row(tables[t.name], day, symbol, t.only) for t in joined)), None)
         ratio = 1.0
         for day in reversed(sessions):
             if last is not None and day > last:
