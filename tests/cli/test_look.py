@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -110,8 +111,6 @@ def test_values_and_where_they_come_from(raypipe, tmp_path, monkeypatch):
 
 
 def test_the_defaults_as_a_file(raypipe, tmp_path):
-    from pathlib import Path
-
     text = raypipe("config", "default").out
     shipped = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
     assert text == shipped.read_text(encoding="utf-8"), "write it anew: raypipe config default > configs/default.yaml"
@@ -132,7 +131,7 @@ def test_classic_files(raypipe, built, tmp_path):
     result = raypipe("export", "--root", built, "--out", out, "--json")
     assert result.code == 0
     names = {"daily_2025.parquet", "weekly.parquet", "daily_filtered_1_9.99.parquet"}
-    assert names <= set(files(out)) == {file["path"].rpartition("/")[2] for file in result.json["files"]}
+    assert names <= set(files(out)) == {str(Path(file["path"]).relative_to(out)) for file in result.json["files"]}
     daily = pq.read_table(out / "daily_2025.parquet")
     stored = [pq.read_table(path, partitioning=None) for path in sorted((built / "silver" / "daily").glob("*.parquet"))]
     assert daily.num_rows == sum(table.num_rows for table in stored)
@@ -156,8 +155,6 @@ def test_flat_files_and_ranges(raypipe, built, tmp_path):
 
 
 def test_cells_cannot_run_in_a_spreadsheet(tmp_path):
-    from pathlib import Path
-
     from raypipe.pipeline.export import Order, _shaped
     from raypipe.schema.tables import SYMBOL_TYPES
 
@@ -165,7 +162,7 @@ def test_cells_cannot_run_in_a_spreadsheet(tmp_path):
     rows = SYMBOL_TYPES.empty().schema.empty_table()
     columns = {field.name: pa.nulls(len(names), field.type) for field in rows.schema}
     columns["symbol"] = pa.array(names).dictionary_encode()
-    shaped = _shaped(SYMBOL_TYPES, pa.table(columns), Order(Path("x"), kind="csv"))
+    shaped = _shaped(pa.table(columns), Order(Path("x"), kind="csv"))
     assert shaped["ticker"].to_pylist() == ["'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\tx", "'\rx", "BRK.B", "a=b", ""]
 
 
