@@ -12,10 +12,12 @@ from raypipe.errors import SchemaError
 from raypipe.schema.frames import check_table
 from raypipe.schema.spec import Table
 
-__all__ = ["GROUP_ROWS", "RowsCheck", "canonical", "canonical_table", "group_end"]
+__all__ = ["GROUP_ROWS", "GROUP_ROWS_BY_VALUE", "RowsCheck", "canonical", "canonical_table", "group_end"]
 
 #: Most rows of a row group; groups end at symbol borders where the table is sorted by symbol.
 GROUP_ROWS = 262_144
+#: Most rows of a row group that holds one value: what such a table's writer and readers keep in memory.
+GROUP_ROWS_BY_VALUE = 131_072
 
 
 class RowsCheck:
@@ -72,8 +74,14 @@ def _check_membership(table: Table, partition: str, data: pa.Table) -> None:
 
 
 def group_end(table: Table, rows: pa.Table) -> int:
-    """Where the first row group of more than `GROUP_ROWS` rows ends: at a symbol border if there is one."""
-    if table.key[0] != "symbol":
+    """Where the first row group ends; the number of rows if more may belong to it."""
+    if table.group_by and rows.num_rows:
+        column = rows[table.group_by]
+        others = pc.index(pc.not_equal(column, column[0]), True).as_py()
+        return min(rows.num_rows if others < 0 else others, GROUP_ROWS_BY_VALUE)
+    if rows.num_rows <= GROUP_ROWS:
+        return rows.num_rows
+    if table.key[:1] != ("symbol",):
         return GROUP_ROWS
     symbols = rows["symbol"]
     following = symbols[GROUP_ROWS].as_py()

@@ -78,8 +78,8 @@ class PartitionWriter:
         """
         plain = self._check.add(data)
         self._pending = pa.concat_tables([self._pending, plain]) if self._pending.num_rows else plain
-        while self._pending.num_rows > GROUP_ROWS:
-            self._write(group_end(self._table, self._pending))
+        while (end := group_end(self._table, self._pending)) < self._pending.num_rows:
+            self._write(end)
 
     def _write(self, rows: int) -> None:
         group = canonical_table(self._table, self._pending.slice(0, rows))

@@ -110,7 +110,8 @@ class Table:
     name
         ``tier/table``, as in the path.
     key
-        Columns that identify a row; rows are sorted by them (text bytewise) and unique in them.
+        Columns that identify a row; rows are sorted by them (text bytewise) and unique in them. Empty: rows stand
+        in the vendor's order and equal rows are different facts.
     grain
         What one partition file holds.
     columns
@@ -125,6 +126,8 @@ class Table:
     split
         Single float columns that are split in a dictionary table: values that hardly repeat, such as volume
         (10 % of a minute file's write, and smaller).
+    group_by
+        A column of which each row group holds one value, so that readers skip groups by its statistics.
     known
         When a row could first be known. None: at its ``label_known_ns``, ``available_ns`` or ``decision_ns``,
         whichever of them the table has first, else at the end of its session.
@@ -138,6 +141,7 @@ class Table:
     version: int = 1
     floats: Literal["dictionary", "split"] = "dictionary"
     split: tuple[str, ...] = ()
+    group_by: str = ""
     known: Known | None = None
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)
     _cached: dict[str, pa.Schema] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from raypipe.errors import DeveloperError, PartitionError, SchemaError, StorageError
 from raypipe.lake import faults, rows
 from raypipe.lake.rows import canonical
+from raypipe.schema.spec import Column, Table
 from tests.lake.samples import BARS, DAY, ONCE, TAPE, WEEKS, bars, local_lake, manifest, plain
 
 
@@ -270,6 +271,7 @@ def test_enospc_tells_path_and_free_bytes(lake):
 
 LIMITED = """
 import resource, sys
+from raypipe.schema.spec import Column, Table
 from tests.lake.samples import BARS, DAY, bars, local_lake, manifest
 from raypipe.errors import StorageError
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -290,4 +292,19 @@ def test_a_file_size_limit_is_an_error_with_its_reason(lake, tmp_path):
 
 
 def test_group_end_without_symbols():
-    assert rows.group_end(TAPE, TAPE.empty()) == rows.GROUP_ROWS
+    assert rows.group_end(TAPE, TAPE.empty()) == 0
+    long = pa.table({name: pa.nulls(rows.GROUP_ROWS + 1, TAPE.arrow.field(name).type) for name in TAPE.names})
+    assert rows.group_end(TAPE, long) == rows.GROUP_ROWS
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 90_000)), min_size=1, max_size=6))
+def test_group_end_where_a_group_holds_one_value(runs):
+    table = Table("bronze/t", (), "session", (Column("id", "u32", "Contract."),), "Runs.", group_by="id")
+    ids = np.repeat(*np.array(runs, np.uint32).T)
+    data, start = pa.table({"id": ids}), 0
+    while start < len(ids):
+        end = start + rows.group_end(table, data.slice(start))
+        assert len(set(ids[start:end].tolist())) == 1
+        assert end - start <= rows.GROUP_ROWS_BY_VALUE
+        assert end == len(ids) or ids[end] != ids[start] or end - start == rows.GROUP_ROWS_BY_VALUE
+        start = end
