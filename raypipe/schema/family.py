@@ -59,6 +59,8 @@ def shared(section: str, kind: type[Params]) -> Any:
 def linked(params: Mapping[str, Params]) -> dict[str, Params]:
     """The same parameter sets, their shared fields filled from the sections that they name, and so on down.
 
+    A section that is not among them leaves the field as it is.
+
     Examples
     --------
     >>> class Kettle(Params):
@@ -72,7 +74,8 @@ def linked(params: Mapping[str, Params]) -> dict[str, Params]:
 
 
 def _filled(one: Params, params: Mapping[str, Params]) -> Params:
-    wanted = {field: _filled(params[section], params) for field, section in type(one).sections().items()}
+    named = ((field, section) for field, section in type(one).sections().items() if section in params)
+    wanted = {field: _filled(params[section], params) for field, section in named}
     return one.model_copy(update=wanted) if wanted else one
 
 
@@ -145,15 +148,26 @@ class Inputs:
         Per required table the partitions read, by date, in order; a once-table is under ``None``.
     sessions
         Every session that any read covers, with its windows, by date.
+    symbols
+        The symbols to build, in order: the targets of a family of grain ``symbol``.
+    by_symbol
+        Per required table of grain ``symbol`` the partitions read, by symbol, in order: to a family of grain
+        ``symbol`` those of the targets, to one of grain ``once`` all of them.
     """
 
     targets: tuple[Session, ...]
     tables: Mapping[str, Mapping[dt.date | None, pa.Table]]
     sessions: Mapping[dt.date, Session] = field(default_factory=dict)
+    symbols: tuple[str, ...] = ()
+    by_symbol: Mapping[str, Mapping[str, pa.Table]] = field(default_factory=dict)
 
     def partitions(self, table: str) -> Mapping[dt.date | None, pa.Table]:
         """The partitions of one table; empty if it is optional and absent."""
         return self.tables.get(table, {})
+
+    def of_symbols(self, table: str) -> Mapping[str, pa.Table]:
+        """The partitions of one table of grain ``symbol``; empty if it is optional and absent."""
+        return self.by_symbol.get(table, {})
 
     def once(self, table: str) -> pa.Table | None:
         """The rows of a once-table, or None if it is absent."""

@@ -26,6 +26,7 @@ __all__ = [
     "floats",
     "nullable",
     "ranks",
+    "split_by_symbol",
     "split_table",
 ]
 
@@ -111,6 +112,18 @@ def split_table(table: pa.Table, column: str, values: Sequence[dt.date]) -> list
     wanted = np.array([(value - _EPOCH).days for value in values])
     lo, hi = np.searchsorted(days, wanted, side="left"), np.searchsorted(days, wanted, side="right")
     return [table.slice(int(a), int(b - a)) for a, b in zip(lo, hi, strict=True)]
+
+
+def split_by_symbol(table: pa.Table, symbols: Sequence[str]) -> list[pa.Table]:
+    """Cut a table that is sorted by its column ``symbol`` into one slice per symbol (empty where absent)."""
+    names, (codes,) = codes_of([table["symbol"].unify_dictionaries()])
+    ends = {name: i for i, name in enumerate(names.to_pylist())}
+    found = []
+    for symbol in symbols:
+        code = ends.get(symbol, len(names))
+        lo, hi = np.searchsorted(codes, code, side="left"), np.searchsorted(codes, code, side="right")
+        found.append(table.slice(int(lo), int(hi - lo)))
+    return found
 
 
 def check_table(spec: Table, table: pa.Table, *, partition: str) -> None:

@@ -14,7 +14,7 @@ from raypipe.schema.family import Params, shared
 
 __all__ = ["SignalPart", "SignalsParams"]
 
-_UNTRACKED = {"track": False}
+_UNTRACKED: dict[str, Any] = {"track": False}
 
 
 class SourceParams(Params):

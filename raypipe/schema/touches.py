@@ -119,7 +119,7 @@ OPTION_GREEKS = Table(
             "shares / usd",
             _NO_SPOT,
         ),
-        Column("gross_gamma", "f64", "size x gamma.", "1 / usd", _NO_SPOT),
+        Column("gross_gamma", "f64", "size x gamma x 100.", "shares / usd", _NO_SPOT),
     ),
     doc="Greeks of every print of bronze/spy_option_trades, row by row in its order.",
     known=Known("ts_event_ns"),
