@@ -1,4 +1,4 @@
-"""Silver tables that signal families hand to each other: the session, its bars, its ratio and its greeks."""
+"""Silver tables that signal families hand to each other: the session, its bars, ratio and greeks, and its touches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,42 @@ from raypipe.calendar import NS_PER_MINUTE, Session, at_exchange_time
 from raypipe.schema.spec import Column, Known, Table
 from raypipe.schema.tables import SESSION
 
-__all__ = ["ES_BARS", "ES_SESSION", "ES_SPY_RATIO", "OPTION_GREEKS", "globex_window"]
+__all__ = [
+    "ES_BARS",
+    "ES_SESSION",
+    "ES_SPY_RATIO",
+    "LEVEL_KINDS",
+    "LEVEL_VECTOR",
+    "LEVEL_WEIGHTS",
+    "OPTION_GREEKS",
+    "TOUCHES",
+    "TOUCH_ALIASES",
+    "TOUCH_KEY",
+    "UNDERLYING",
+    "globex_window",
+]
+
+#: The symbol whose price is seen through ES.
+UNDERLYING = "SPY"
+#: Names of the kinds of levels by code. Codes are frozen.
+LEVEL_KINDS = (
+    *("PM_HIGH", "PM_LOW", "OR_HIGH", "OR_LOW", "SESSION_HIGH", "SESSION_LOW", "SMA_200", "VWAP"),
+    *("ROUND", "STRIKE", "CALL_WALL", "PUT_WALL", "SMA_400", "GAMMA_FLIP"),
+)
+#: Which of `signals.confluence.weights` a kind has, by code.
+LEVEL_WEIGHTS = (
+    *("pm", "pm", "opening_range", "opening_range", "session", "session", "sma", "vwap"),
+    *("round", "strike", "wall", "wall", "sma", "gamma_flip"),
+)
+#: Columns of the level vector, whatever kinds are enabled.
+LEVEL_VECTOR = (
+    *("pm_high", "pm_low", "or_high", "or_low", "session_high", "session_low", "vwap"),
+    *("call_wall", "put_wall", "gamma_flip", "call_wall_decayed", "put_wall_decayed"),
+)
+#: Key of every table that has one row per touch.
+TOUCH_KEY = ("decision_ns", "level_kind", "level_price")
+#: Columns that users know under a second name.
+TOUCH_ALIASES = {"ts_event_ns": "ts_ns"}
 
 
 def globex_window(session: Session) -> tuple[int, int]:
@@ -123,4 +158,59 @@ OPTION_GREEKS = Table(
     ),
     doc="Greeks of every print of bronze/spy_option_trades, row by row in its order.",
     known=Known("ts_event_ns"),
+)
+
+_VECTOR = {
+    "pm_high": ("Highest trade from 04:00 to the open.", "before the open, or nothing traded then"),
+    "pm_low": ("Lowest trade from 04:00 to the open.", "before the open, or nothing traded then"),
+    "or_high": ("Highest trade of the opening range.", "before its end, unless or_forming; or nothing traded in it"),
+    "or_low": ("Lowest trade of the opening range.", "before its end, unless or_forming; or nothing traded in it"),
+    "session_high": ("Highest trade since the open, before the decision.", "no such trade"),
+    "session_low": ("Lowest trade since the open, before the decision.", "no such trade"),
+    "vwap": ("Mean price of contracts traded since the open, before the decision.", "no such trade"),
+    "call_wall": ("Strike with most gross gamma of calls since the open.", "no strike has enough contracts"),
+    "put_wall": ("Strike with most gross gamma of puts since the open.", "no strike has enough contracts"),
+    "gamma_flip": ("Price at which dealers' net gamma by strike changes its sign.", "no such change near the price"),
+    "call_wall_decayed": ("call_wall of prints weighted by age.", "no strike has enough contracts"),
+    "put_wall_decayed": ("put_wall of prints weighted by age.", "no strike has enough contracts"),
+}
+
+TOUCHES = Table(
+    "silver/touches",
+    key=TOUCH_KEY,
+    grain="session",
+    columns=(
+        SESSION,
+        Column("event_id", "str", "SPY.date.level_id.direction.ts_ns.", role="id"),
+        Column("ts_ns", "i64", "The touching trade, or the start of the touching bar.", "ns", role="time"),
+        Column("decision_ns", "i64", "The touching trade, or the end of the bar.", "ns", role="time"),
+        Column("date", "dict", "The session as YYYY-MM-DD.", role="meta"),
+        Column("symbol", "dict", "SPY.", role="meta"),
+        Column("front_contract", "dict", "The ES contract that prices are of.", role="meta"),
+        Column("cadence", "dict", "event: from trades; bar: from one-minute bars.", role="meta"),
+        _qa("front_dominance", "f64", "The front contract's share of all outrights, of the whole session.", "1"),
+        _qa(
+            "es_spy_ratio",
+            "f64",
+            "ES points per SPY dollar at the decision; of every dollar of the row.",
+            "points / usd",
+        ),
+        _qa("es_spy_ratio_source", "dict", "spy, parity or fixed."),
+        _qa("warmup_sma_sessions", "i8", "Sessions before that moving averages found, of those wanted.", "sessions"),
+        _qa("warmup_volume_sessions", "i8", "Sessions before that volume curves find, of those wanted.", "sessions"),
+        Column("spot", "f64", "es_price in dollars.", "usd"),
+        Column("es_price", "f64", "The touching trade, or the close of the bar.", "points"),
+        Column("level_price", "f64", "The level in dollars.", "usd", role="key"),
+        Column("level_price_es", "f64", "The level in ES points.", "points"),
+        Column("level_kind", "i8", "Code of the kind of level.", role="key"),
+        Column("level_kind_name", "dict", "Name of the kind of level."),
+        Column("level_id", "dict", "The kind's name; of ROUND and STRIKE with the price.", role="meta"),
+        Column("touch_type", "dict", "contact: within touch_usd of the level; cross: jumped or closed beyond."),
+        Column("direction", "dict", "UP: the level is resistance; DOWN: support."),
+        Column("direction_sign", "i8", "1 for UP, -1 for DOWN: the direction of a break.", "1"),
+        Column("distance", "f64", "|level_price - spot|.", "usd"),
+        Column("distance_signed", "f64", "level_price - spot.", "usd"),
+        *(Column(name, "f64", *_VECTOR[name][:1], "usd", *_VECTOR[name][1:]) for name in LEVEL_VECTOR),
+    ),
+    doc="Touches of levels by the price: trades up to and including the touching one are known, all else before it.",
 )
