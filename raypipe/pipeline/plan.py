@@ -7,6 +7,7 @@ workers never plan. Jobs come in waves: a wave needs only what earlier waves bui
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from raypipe.pipeline.units import Units, in_stage_order
 from raypipe.schema.family import Params, linked
 
 __all__ = ["Plan", "PlannedItem", "Request", "make_job", "make_plan"]
+
+#: Projected CPU seconds below which units of a session each are joined, if enough jobs stay for every worker.
+LEAST_JOB_COST = 1.0
+LEAST_JOBS_PER_WORKER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,17 +210,29 @@ def _waves(
         jobs = []
         for groups in waves[level].values():
             groups.sort(key=lambda members: members[0].partition)
-            size = _chunk(nodes, groups, workers)
-            chunks = [groups[i : i + size] for i in range(0, len(groups), size)]
-            jobs += [make_job(lake, nodes, [node for group in chunk for node in group], plain) for chunk in chunks]
+            for share in _shares(groups, _jobs(nodes, groups, workers)):
+                jobs.append(make_job(lake, nodes, [node for group in share for node in group], plain))
         made.append(tuple(sorted(jobs, key=lambda job: -job.cost)))
     return tuple(made)
 
 
-def _chunk(nodes: Nodes, groups: list[list[Node]], workers: int) -> int:
-    """How many units share a job: no more than the stage allows, and enough jobs for all workers."""
+def _jobs(nodes: Nodes, groups: list[list[Node]], workers: int) -> int:
+    """How many jobs share some units: as few as the stage allows, and enough for all workers.
+
+    A job costs its executor some 15 ms however little it does, so units that cost little are joined too.
+    """
     allowed = max(nodes.view(node.table).stage.chunk for node in groups[0])
-    return max(1, min(allowed, -(-len(groups) // max(workers, 1))))
+    if allowed > 1:
+        return max(-(-len(groups) // allowed), min(workers, len(groups)))
+    cost = sum(nodes.cost(node.table) for group in groups for node in group)
+    wanted = max(cost / LEAST_JOB_COST, LEAST_JOBS_PER_WORKER * workers)
+    return min(len(groups), workers * -(-int(wanted) // workers))
+
+
+def _shares(groups: list[list[Node]], jobs: int) -> list[list[list[Node]]]:
+    """Consecutive units in so many shares, as even as can be."""
+    borders = [len(groups) * i // jobs for i in range(jobs + 1)]
+    return [groups[first:last] for first, last in itertools.pairwise(borders)]
 
 
 def make_job(lake: Lake, nodes: Nodes, members: Sequence[Node], params: Mapping[str, Mapping[str, Any]]) -> Job:

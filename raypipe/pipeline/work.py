@@ -251,14 +251,17 @@ def run_job_json(text: str) -> str:
 
 
 def _batches(work: Work, targets: tuple[Target, ...]) -> list[tuple[Target, ...]]:
-    """Consecutive targets of one family are computed together; sources, and tables that continue, one by one."""
+    """Consecutive targets of one family are computed together, as many as its chunk allows.
 
-    def batch(target: Target) -> tuple[str, str]:
-        stage = stage_named(target.stage)
-        together = stage.name in family_catalog() and not stage.continues(work.params(stage))
-        return stage.name, "" if together else target.partition
-
-    return [tuple(group) for _, group in itertools.groupby(targets, key=batch)]
+    Sources, and tables that continue, are built one by one.
+    """
+    found: list[tuple[Target, ...]] = []
+    for name, group in itertools.groupby(targets, key=lambda target: target.stage):
+        stage = stage_named(name)
+        together = name in family_catalog() and not stage.continues(work.params(stage))
+        size, own = max(stage.chunk, 1) if together else 1, tuple(group)
+        found += [own[i : i + size] for i in range(0, len(own), size)]
+    return found
 
 
 def _last_of_partition(targets: tuple[Target, ...], partition: str) -> Target:
