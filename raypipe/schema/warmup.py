@@ -25,6 +25,7 @@ __all__ = [
     "recent",
     "roll_ticks",
     "trailing_mean",
+    "trailing_sum",
     "two_minute_closes",
     "warm_sessions",
 ]
@@ -181,7 +182,12 @@ def trailing_mean(values: np.ndarray, window: int) -> np.ndarray:
     >>> trailing_mean(np.array([1.0, 2.0, 4.0]), 2).tolist()
     [nan, 1.5, 3.0]
     """
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    means = np.full(len(values), np.nan)
-    means[window - 1 :] = (sums[window:] - sums[:-window]) / window
-    return means
+    return trailing_sum(values, window) / window
+
+
+def trailing_sum(values: np.ndarray, window: int) -> np.ndarray:
+    """Sum of the last ``window`` values at each place, NaN where there are fewer. float64, same shape."""
+    running = np.concatenate([[0.0], np.cumsum(values)])
+    sums = np.full(len(values), np.nan)
+    sums[window - 1 :] = running[window:] - running[:-window]
+    return sums
