@@ -150,6 +150,26 @@ class Calendar:
         lo, hi = self._index(start), int(np.searchsorted(self._days, _days(end), side="right"))
         return [self._at(i) for i in range(lo, hi)]
 
+    def hours(self, days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Open and close of many sessions at once, int64 nanoseconds UTC (sessions,).
+
+        Parameters
+        ----------
+        days
+            Days since 1970-01-01, int (sessions,).
+
+        Raises
+        ------
+        UsageError
+            If the exchange did not trade on one of them.
+        """
+        places = np.searchsorted(self._days, days)
+        places[places == len(self._days)] = 0
+        wrong = self._days[places] != days
+        if wrong.any():
+            self.session(_date(days[int(wrong.argmax())]))
+        return self._open[places], self._close[places]
+
     def dates(self, start: dt.date, end: dt.date) -> list[dt.date]:
         """Dates of the sessions in the closed range [start, end]."""
         lo, hi = self._index(start), int(np.searchsorted(self._days, _days(end), side="right"))

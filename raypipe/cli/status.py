@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import sys
 from collections import Counter
 
@@ -16,6 +17,8 @@ __all__ = ["grid_lines", "status"]
 
 #: Months drawn unless a range says otherwise; the counts always cover everything.
 MONTHS = 3
+#: Partitions that have a place on the grid; symbols have none.
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @command(
@@ -57,7 +60,7 @@ def grid_lines(app: App, states: dict[str, dict[str, str]], *, whole: bool, plai
     plain = plain or not _can_draw()
     color = app.color(sys.stdout)
     dated = {
-        name: {dt.date.fromisoformat(key): state for key, state in parts.items() if key != "all"}
+        name: {dt.date.fromisoformat(key): state for key, state in parts.items() if _DATE.fullmatch(key)}
         for name, parts in states.items()
     }
     dated = {name: parts for name, parts in dated.items() if parts}

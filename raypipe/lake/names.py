@@ -18,6 +18,7 @@ __all__ = [
     "check_symbol",
     "file_to_symbol",
     "inside",
+    "partition_name",
     "partition_of",
     "symbol_to_file",
 ]
@@ -127,6 +128,19 @@ def partition_of(table: Table, file_name: str) -> str | None:
         return check_partition(table, dated.group(1)) if dated else None
     except (UsageError, UnicodeDecodeError):
         return None
+
+
+def partition_name(partition: str) -> str:
+    """The file name of a partition of unknown grain, without its suffix.
+
+    Examples
+    --------
+    >>> partition_name("2025-01-02"), partition_name("BRK.B"), partition_name("all")
+    ('date=2025-01-02', 'symbol=BRK.B', 'all')
+    """
+    if partition == "all":
+        return partition
+    return f"date={partition}" if _date(partition) else f"symbol={symbol_to_file(partition)}"
 
 
 def inside(root: Path, key: str) -> Path:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from raypipe.errors import DeveloperError, PartitionError
 from raypipe.lake.location import Location
 from raypipe.lake.manifest import Manifest
-from raypipe.lake.names import check_key, check_partition, partition_of, symbol_to_file
+from raypipe.lake.names import check_key, check_partition, partition_name, partition_of, symbol_to_file
 from raypipe.lake.objects import ObjectStore, disk_errors, open_store
 from raypipe.lake.reader import manifest_of, read_groups, read_table
 from raypipe.lake.writer import PartitionWriter, Receipt, partition_writer
@@ -169,7 +169,7 @@ class Lake:
         rows
             Any columns, the reason among them.
         """
-        name = "all" if partition == "all" else f"date={partition}"
+        name = partition_name(partition)
         key = check_key(f"quarantine/{table_name}/{name}.parquet")
         if rows.num_rows == 0:
             self.store.delete(key)

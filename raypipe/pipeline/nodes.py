@@ -18,7 +18,7 @@ from raypipe.lake.manifest import InputSummary, Manifest
 from raypipe.lake.store import Lake
 from raypipe.pipeline.fingerprint import fingerprint, params_digest, summarise
 from raypipe.pipeline.job import InputRef, Span
-from raypipe.pipeline.raw import RawIndex
+from raypipe.pipeline.raw import SYMBOL_RAW, RawIndex
 from raypipe.pipeline.stages import Stage
 from raypipe.schema.family import Params, Read
 from raypipe.schema.spec import Table
@@ -160,6 +160,8 @@ class Nodes:
         found = set.intersection(*required) if required else set[str]().union(*optional)
         if view.table.grain == "week":
             found = {_monday(day) for day in found}
+        if view.table.grain == "once" and found:
+            found = {ONCE}
         return found | view.partitions
 
     def _is_once(self, table: str) -> bool:
@@ -214,6 +216,8 @@ class Nodes:
         return all(r.table.startswith("raw/") and self.raw.get(r.table, partition) is None for r in view.reads)
 
     def _add_refs(self, refs: dict[str, tuple[InputRef, ...]], view: _StageView, read: Read, partition: str) -> str:
+        if self._of_symbols(read.table) and view.table.grain in ("symbol", "once"):
+            return self._symbol_refs(refs, view, read, partition)
         if self._is_once(read.table) or view.table.grain == "once":
             return self._once_refs(refs, view, read, partition)
         if read.unless and partition in set(self.available(read.unless)):
@@ -233,6 +237,21 @@ class Nodes:
             merged = {ref.partition: ref for ref in (*refs.get(read.table, ()), *found)}
             refs[read.table] = tuple(merged[key] for key in sorted(merged))
         return ""
+
+    def _of_symbols(self, table: str) -> bool:
+        """Whether a table, or raw input, has a partition per symbol."""
+        return table in SYMBOL_RAW or (table in self._views and self._views[table].table.grain == "symbol")
+
+    def _symbol_refs(self, refs: dict[str, tuple[InputRef, ...]], view: _StageView, read: Read, partition: str) -> str:
+        """The symbol's own partition; for a table that is one file, those of all symbols."""
+        keys = self.available(read.table) if view.table.grain == "once" else [partition]
+        found = [self.node(read.table, key) for key in keys if key in self._have(read.table)]
+        bad = next((node for node in found if not node.exists), None)
+        if bad:
+            return f"{read.table} {bad.partition} is {bad.state}: {bad.reason}"
+        if found:
+            refs[read.table] = tuple(InputRef(node.partition, node.fingerprint) for node in found)
+        return "" if found or read.optional else f"{read.table} {partition} missing"
 
     def _once_refs(self, refs: dict[str, tuple[InputRef, ...]], view: _StageView, read: Read, partition: str) -> str:
         node = self.node(read.table, ONCE)

@@ -57,11 +57,11 @@ class Request:
     only: bool = False
     allow_holes: bool = False
 
-    def wants(self, table: str, partition: str) -> bool:
-        """Whether a partition lies in the request."""
+    def wants(self, table: str, partition: str, *, dated: bool = True) -> bool:
+        """Whether a partition lies in the request; one that is not a date lies in every range."""
         if self.items is not None:
             return (table, partition) in self.items
-        if partition == ONCE:
+        if partition == ONCE or not dated:
             return True
         day = dt.date.fromisoformat(partition)
         return not (self.start and day < self.start) and not (self.end and day > self.end)
@@ -154,7 +154,7 @@ def _wanted(nodes: Nodes, request: Request) -> dict[tuple[str, str], Node]:
             continue
         scope = bounds if view.table.grain == "week" else request
         for partition in nodes.available(table):
-            if scope.wants(table, partition):
+            if scope.wants(table, partition, dated=view.table.grain in ("session", "week")):
                 found[table, partition] = nodes.node(table, partition)
     return found
 

@@ -21,12 +21,13 @@ from raypipe.acquisition.receipts import (
     receipt_of,
 )
 from raypipe.lake.store import Lake
+from raypipe.pipeline.daily_index import DAILY_RAW, DailyIndex
 from raypipe.schema.family import Finding, Slice
 from raypipe.schema.spec import Table
 from raypipe.sources.instruments import read_reference, read_splits
 from raypipe.sources.polygon_keys import DAY, MINUTE
 
-__all__ = ["RAW_DATASETS", "RawIndex", "parse_once"]
+__all__ = ["ONCE", "RAW_DATASETS", "SYMBOL_RAW", "RawIndex", "parse_once"]
 
 #: Raw inputs with a file per session, by the name that stages read them under.
 RAW_DATASETS = {"raw/day_aggs": DAY, "raw/minute_aggs": MINUTE}
@@ -37,6 +38,8 @@ _LEAST_WEIGHT = 0.1
 _ONCE = {"raw/splits": read_splits, "raw/reference": read_reference}
 _RAW_OF = {"bronze/splits": "raw/splits", "bronze/reference": "raw/reference"}
 ONCE = "all"
+#: Raw inputs of files that hold any symbols, by the name that stages read them under: a partition is a symbol.
+SYMBOL_RAW = (DAILY_RAW,)
 
 
 class RawIndex:
@@ -55,13 +58,17 @@ class RawIndex:
         self._once_rows: dict[str, tuple[pa.Table, np.ndarray]] = {}
 
     def partitions(self, table: str) -> list[str]:
-        """Sessions (or ``all``) that a raw input has; nothing is read."""
+        """Sessions, symbols or ``all`` that a raw input has; only files of many symbols are read."""
         if table in _ONCE:
             return [ONCE] if self.get(table, ONCE) else []
+        if table in SYMBOL_RAW:
+            return self._daily.symbols
         return [day.isoformat() for day in self._inventories[table].sessions]
 
     def get(self, table: str, partition: str) -> RawFile | None:
         """The file of a session with the fingerprint of its content, or None."""
+        if table in SYMBOL_RAW:
+            return self._daily.get(partition)
         key = (table, partition)
         if key not in self._files:
             self._files[key] = self._once_file(table) if table in _ONCE else self._file(table, partition)
@@ -71,6 +78,10 @@ class RawIndex:
         """Mean size of a raw input's files against those of a full market: what costs are scaled by."""
         sizes = [stat.size for stat in self._inventories[table].sessions.values()] if table in RAW_DATASETS else []
         return min(max(sum(sizes) / len(sizes) / _FULL_BYTES[table], _LEAST_WEIGHT), 2.0) if sizes else 1.0
+
+    @cached_property
+    def _daily(self) -> DailyIndex:
+        return DailyIndex(self._lake.store)
 
     @cached_property
     def _inventories(self) -> Mapping[str, RawInventory]:

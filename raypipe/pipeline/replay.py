@@ -20,12 +20,14 @@ from raypipe.errors import SourceError, StorageError
 from raypipe.lake.footer import read_footer, stored_schema
 from raypipe.lake.objects import is_missing
 from raypipe.lake.store import Lake
+from raypipe.pipeline.daily_files import daily_rows
 from raypipe.pipeline.job import Job, Target
 from raypipe.pipeline.nodes import ONCE, Node, Nodes
 from raypipe.pipeline.plan import make_job
 from raypipe.pipeline.raw import RAW_DATASETS, parse_once
 from raypipe.pipeline.stages import enabled_stages, family_catalog, stage_named
 from raypipe.pipeline.work import Work, compute_family
+from raypipe.schema.daily_bars import OHLCV_1D
 from raypipe.schema.family import linked
 from raypipe.schema.known import known_by
 from raypipe.schema.spec import Table
@@ -147,6 +149,8 @@ class Rebuild(Work):
 
 def _source_rows(work: Work, target: Target) -> pa.Table:
     """The rows that a raw file gives by itself."""
+    if target.table == OHLCV_1D.name:
+        return daily_rows(work, target, [])
     stage = stage_named(target.stage)
     table, raw = work.table(target.table), stage.reads(work.params(stage))[0].table
     if target.partition == ONCE:

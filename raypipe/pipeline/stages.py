@@ -118,8 +118,9 @@ def family_catalog() -> Mapping[str, Family]:
 def stages() -> tuple[Stage, ...]:
     """Every stage, each after all that it reads by default."""
     from raypipe.pipeline.bronze import SOURCES
+    from raypipe.pipeline.daily_files import DAILY_FILES
 
-    found = (*SOURCES, *map(_family_stage, family_catalog().values()))
+    found = (*SOURCES, DAILY_FILES, *map(_family_stage, family_catalog().values()))
     return _in_order(found, {stage.name: stage.params() for stage in found})
 
 

@@ -27,9 +27,10 @@ from raypipe.lake.manifest import Manifest
 from raypipe.lake.store import Lake
 from raypipe.pipeline.fingerprint import params_digest
 from raypipe.pipeline.job import Failure, Job, Outcome, Target, failed_outcomes
+from raypipe.pipeline.raw import ONCE
 from raypipe.pipeline.stages import Built, Stage, family_catalog, stage_named, stage_of_table
 from raypipe.schema.family import Inputs, Params, Read, Result
-from raypipe.schema.frames import split_table
+from raypipe.schema.frames import split_by_symbol, split_table
 from raypipe.schema.spec import Table
 
 __all__ = ["Work", "build_family", "compute_family", "run_job", "target_sessions"]
@@ -130,7 +131,9 @@ class Work:
 
 
 def target_sessions(table: Table, partition: str) -> list[Session]:
-    """The calendar sessions of a partition: one, or those of its week."""
+    """The calendar sessions of a partition: one, or those of its week; none of a symbol, or of a whole table."""
+    if table.grain in ("symbol", "once"):
+        return []
     date = dt.date.fromisoformat(partition)
     if table.grain == "week":
         return [calendar().session(day) for day in calendar().week(date)]
@@ -155,8 +158,16 @@ def compute_family(work: Work, targets: tuple[Target, ...]) -> tuple[Result, lis
     stage = stage_named(targets[0].stage)
     params = work.params(stage)
     table = stage.table(params)
+    compute = family_catalog()[stage.name].compute
+    if table.grain == "once":
+        result = compute(_undated_inputs(work, stage, ()), params)
+        return result, [result.table]
+    if table.grain == "symbol":
+        symbols = tuple(target.partition for target in targets)
+        result = compute(_undated_inputs(work, stage, symbols), params)
+        return result, split_by_symbol(result.table, symbols)
     sessions = tuple(itertools.chain.from_iterable(target_sessions(table, t.partition) for t in targets))
-    result = family_catalog()[stage.name].compute(_inputs(work, stage, targets, sessions), params)
+    result = compute(_inputs(work, stage, targets, sessions), params)
     dates = [dt.date.fromisoformat(target.partition) for target in targets]
     return result, split_table(result.table, table.split_column, dates)
 
@@ -182,6 +193,22 @@ def _inputs(work: Work, stage: Stage, targets: Sequence[Target], sessions: tuple
         tables.update(_once(work, read, first, last))
     known = {date: calendar().session(date) for date in sorted(dated) if date in calendar()}
     return Inputs(targets=sessions, tables=tables, sessions=known)
+
+
+def _undated_inputs(work: Work, stage: Stage, symbols: tuple[str, ...]) -> Inputs:
+    """What a family of symbols, or of one file, reads: partitions of its symbols (or of all), and whole tables."""
+    reads = stage.reads(work.params(stage))
+    tables: dict[str, dict[dt.date | None, pa.Table]] = {}
+    by_symbol: dict[str, dict[str, pa.Table]] = {}
+    for name in dict.fromkeys(read.table for read in reads):
+        columns = _columns(reads, name, own=True)
+        keys = [ref.partition for ref in work.job.inputs.get(name, ())]
+        if work.table(name).grain == "once":
+            tables |= {name: {None: work.load(name, ONCE, columns)}} if keys else {}
+        else:
+            wanted = [key for key in keys if not symbols or key in symbols]
+            by_symbol[name] = {key: work.load(name, key, columns) for key in wanted}
+    return Inputs((), tables, symbols=symbols, by_symbol=by_symbol)
 
 
 def _columns(reads: Sequence[Read], table: str, *, own: bool) -> tuple[str, ...]:

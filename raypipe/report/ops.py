@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import calendar as months
 import datetime as dt
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
@@ -18,6 +19,8 @@ __all__ = ["render_run"]
 
 _STATES = ("built", "current", "stale", "missing", "failed", "blocked", "pending")
 _GLYPHS = {"built": "●", "current": "·", "stale": "◐", "missing": "○", "failed": "✕", "blocked": "■", "pending": "…"}
+#: What a partition of a session or a week is called.
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SHOWN_FAILURES = 50
 _SHOWN_FINDINGS = 100
 _SHOWN_SAMPLES = 5
@@ -103,12 +106,10 @@ def _grid(table: str, states: Mapping[str, str]) -> dict[str, Any]:
     """One table as rows of months with a cell for each day of the month; None where there is no session."""
     rows: dict[str, list[tuple[str, str, str] | None]] = {}
     for partition, state in sorted(states.items()):
-        if partition == "all":
-            return {
-                "table": table,
-                "months": [("all", [(partition, state, _GLYPHS[state])])],
-                "counts": _counts(states),
-            }
+        if not _DATE.fullmatch(partition):
+            name = "all" if partition == "all" else "symbols"
+            whole = [(key, state, _GLYPHS[state]) for key, state in sorted(states.items())]
+            return {"table": table, "months": [(name, whole)], "counts": _counts(states)}
         day = dt.date.fromisoformat(partition)
         cells = rows.setdefault(f"{day:%Y-%m}", [None] * months.monthrange(day.year, day.month)[1])
         cells[day.day - 1] = (partition, state, _GLYPHS[state])
@@ -116,7 +117,7 @@ def _grid(table: str, states: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _once_last(grid: Mapping[str, Any]) -> bool:
-    return bool(grid["months"]) and grid["months"][0][0] == "all"
+    return bool(grid["months"]) and grid["months"][0][0] in ("all", "symbols")
 
 
 def _counts(states: Mapping[str, str]) -> list[tuple[str, int]]:
@@ -149,7 +150,7 @@ def _coverage(outcomes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Per table the newest session built, against the median of the sessions before it."""
     rows: dict[str, dict[str, int]] = defaultdict(dict)
     for outcome in outcomes:
-        if outcome["status"] == "built" and outcome["partition"] != "all":
+        if outcome["status"] == "built" and _DATE.fullmatch(outcome["partition"]):
             rows[outcome["table"]][outcome["partition"]] = outcome["rows"]
     found = []
     for table, by_session in rows.items():

@@ -86,6 +86,9 @@ def _times(known: Known, rows: pa.Table) -> np.ndarray:
     if known.when == "time":
         times: np.ndarray = column.fill_null(_NEVER - known.plus_ns).to_numpy()
         return times + known.plus_ns
+    if known.when == "session_close":
+        days = column.combine_chunks().view(pa.int32()).to_numpy()
+        return calendar().hours(days)[1] + known.plus_ns
     return _by_date(column, _MOMENTS[known.when]) + known.plus_ns
 
 

@@ -18,7 +18,7 @@ from raypipe.errors import DeveloperError, SchemaError
 __all__ = ["DTYPES", "Column", "Grain", "Known", "Role", "Table", "column_types"]
 
 Grain = Literal["session", "week", "symbol", "once"]
-Role = Literal["key", "time", "feature", "label", "meta", "qa", "id"]
+Role = Literal["key", "time", "feature", "label", "meta", "qa", "id", "vintage"]
 
 #: Short names used in declarations, and what they are stored as.
 DTYPES: dict[str, pa.DataType] = {
@@ -52,7 +52,8 @@ class Column:
     null
         When the value is null; empty means never.
     role
-        What models may do with it. A label is never taken for a feature by its name.
+        What models may do with it. A label is never taken for a feature by its name. ``vintage``: the value is
+        restated by later corporate actions, so it serves to undo them and is never a feature.
     alias_of
         The column that this one repeats under a vendor's or user's name.
     """
@@ -91,13 +92,13 @@ class Known:
     column
         A time in nanoseconds UTC, or a date.
     when
-        What of it counts: the time itself, or the date's midnight or end of extended hours, exchange time.
+        What of it counts: the time itself, or the date's midnight, close or end of extended hours, exchange time.
     plus_ns
         How much later than that.
     """
 
     column: str
-    when: Literal["time", "midnight", "session_end"] = "time"
+    when: Literal["time", "midnight", "session_close", "session_end"] = "time"
     plus_ns: int = 0
 
 

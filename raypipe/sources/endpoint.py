@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from raypipe.schema.family import Params
+from raypipe.schema.daily_bars import DailyIngest
 
 if TYPE_CHECKING:
     from pydantic.config import JsonDict
@@ -20,8 +20,8 @@ def _field(default: Any, doc: str, **limits: Any) -> Any:
     return Field(default, description=doc, json_schema_extra=_UNTRACKED, **limits)
 
 
-class IngestParams(Params):
-    """Where the vendor's files come from and how hard to try. Nothing here changes results."""
+class IngestParams(DailyIngest):
+    """Where files come from and how hard to try; and what daily bars from files are."""
 
     endpoint_url: str = _field("https://files.massive.com", "Address of the S3 endpoint.")
     bucket: str = _field("flatfiles", "Bucket of the flat files.")

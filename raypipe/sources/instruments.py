@@ -24,7 +24,7 @@ from raypipe.schema.family import Finding
 from raypipe.schema.frames import date_array, floats, ranks
 from raypipe.schema.tables import REFERENCE, SPLITS
 
-__all__ = ["NO_SNAPSHOT_DATE", "read_reference", "read_splits"]
+__all__ = ["NO_SNAPSHOT_DATE", "inflated", "read_reference", "read_splits"]
 
 #: Snapshot date of a reference file that has no ``as_of`` column: older than any session.
 NO_SNAPSHOT_DATE = dt.date(1970, 1, 1)
@@ -127,7 +127,7 @@ def read_reference(data: bytes, name: str, noted: list[Finding] | None = None) -
 
 def _load(data: bytes, name: str, wanted: Sequence[str], optional: Sequence[str] = ()) -> _Columns:
     """The wanted columns, one array each."""
-    plain, suffix = _inflated(data, name), name.lower().removesuffix(".gz").rpartition(".")[2]
+    plain, suffix = inflated(data, name), name.lower().removesuffix(".gz").rpartition(".")[2]
     readers: dict[str, Callable[[bytes, Sequence[str]], pa.Table]] = {
         "csv": _read_csv,
         "jsonl": _read_json_lines,
@@ -152,7 +152,8 @@ def _load(data: bytes, name: str, wanted: Sequence[str], optional: Sequence[str]
     return found
 
 
-def _inflated(data: bytes, name: str) -> bytes:
+def inflated(data: bytes, name: str) -> bytes:
+    """The bytes of a file, inflated if its name says that it is gzipped."""
     if not name.lower().endswith(".gz"):
         return data
     try:

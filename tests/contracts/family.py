@@ -7,8 +7,8 @@ many partitions at once, in any order, from tables in any encoding, gives the sa
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,15 +17,28 @@ import pyarrow.compute as pc
 
 from raypipe.calendar import Session, calendar
 from raypipe.schema.family import Family, Inputs, Params, Result
-from raypipe.schema.frames import check_table, split_table
+from raypipe.schema.frames import check_table, split_by_symbol, split_table
+from raypipe.schema.known import known_by as when_known
+from raypipe.schema.known import known_ns
 from raypipe.schema.spec import Table
-from tests.contracts.market import Market, Partitions, buildable, cut, read, time_column, units, with_future
+from tests.contracts.market import (
+    SYMBOLS,
+    Market,
+    Partitions,
+    buildable,
+    cut,
+    read,
+    units,
+    with_future,
+)
 
 #: A Wednesday: the last week is not over. Before it: New Year inside an ISO week, a day of mourning.
 LAST_SESSION = dt.date(2025, 2, 5)
 TARGETS = 26
 #: Sessions that lie before the first target's warm-up window and must not matter.
 OLDER = 6
+#: Sessions before the targets' for families that read a symbol's whole past.
+WHOLE_LEAD = 300
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,8 @@ class Case:
         Of the market.
     lead
         Sessions before the first target; None takes the family's warm-up and some more.
+    count
+        Sessions built.
     unfilled
         Columns that so short a market cannot fill.
     """
@@ -48,6 +63,7 @@ class Case:
     params: Params
     seed: int = 0
     lead: int | None = None
+    count: int = TARGETS
     unfilled: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
@@ -64,8 +80,9 @@ class Case:
 
     @cached_property
     def sessions(self) -> list[Session]:
-        lead = self.before + OLDER if self.lead is None else self.lead
-        first = calendar().offset(LAST_SESSION, -(TARGETS + lead - 1))
+        usual = WHOLE_LEAD if self.spec.grain in ("symbol", "once") else self.before + OLDER
+        lead = usual if self.lead is None else self.lead
+        first = calendar().offset(LAST_SESSION, -(self.count + lead - 1))
         return calendar().between(first, LAST_SESSION)
 
     @cached_property
@@ -79,7 +96,9 @@ class Case:
     @cached_property
     def targets(self) -> list[Session]:
         """The last sessions of the market; for weeks, those of whole weeks but for the last."""
-        last = self.sessions[-TARGETS:]
+        if self.spec.grain in ("symbol", "once"):
+            return buildable(self.market, self.family, self.params, SYMBOLS)
+        last = self.sessions[-self.count :]
         if self.spec.grain == "week":
             return [session for session in last if session.monday > last[0].monday]
         return buildable(self.market, self.family, self.params, last)
@@ -94,15 +113,22 @@ class Case:
 
     def partitions(self, table: pa.Table) -> dict[dt.date, pa.Table]:
         """A result cut into its partitions."""
+        if self.spec.grain == "once":
+            return {None: table}
         dates = sorted(units(self.spec, self.targets))
+        if self.spec.grain == "symbol":
+            return dict(zip(dates, split_by_symbol(table, dates), strict=True))
         return dict(zip(dates, split_table(table, self.spec.split_column, dates), strict=True))
 
     def moments(self) -> list[int]:
         """When to cut: ends of partitions, and for tables with rows inside sessions also moments inside."""
+        if self.spec.grain in ("symbol", "once"):
+            return [self.sessions[int(len(self.sessions) * share)].close_ns for share in (0.3, 0.8, 0.97)]
         owns = list(units(self.spec, self.targets).values())[:-1]
         chosen = [owns[i] for i in sorted({0, len(owns) // 3, len(owns) // 2, len(owns) - 1})]
         ends = [own[-1].ext_end_ns for own in chosen]
-        if not any(name.endswith("_ns") for name in self.spec.key):
+        names = self.spec.key or (when_known(self.spec).column,)
+        if not any(name.endswith("_ns") for name in names):
             return ends
         return sorted([*ends, *(own[-1].open_ns + 97 * 60 * 10**9 for own in chosen)])
 
@@ -130,8 +156,9 @@ def assert_same(got: pa.Table, expected: pa.Table, what: str) -> None:
 
 
 def known_by(case: Case, table: pa.Table, at_ns: int) -> pa.Table:
-    """Rows of a result that were known at a moment."""
-    return table.filter(pc.less_equal(table[time_column(case.spec)], at_ns))
+    """Rows of a result that were known at a moment, without what later corporate actions restate."""
+    table = table.drop_columns([column.name for column in case.spec.columns if column.role == "vintage"])
+    return table.filter(pa.array(known_ns(case.spec, table) <= at_ns))
 
 
 # --- the checks --------------------------------------------------------------------------------
@@ -144,7 +171,7 @@ def check_declaration(case: Case) -> None:
         assert column.doc.endswith("."), f"{column.name}: its doc is not a sentence"
         assert column.role != "time" or column.unit == "ns", f"{column.name} is a time that is not in ns"
         assert not column.name.endswith("_ns") or column.unit == "ns", f"{column.name} is not in ns"
-    assert spec[time_column(spec)].role == "time"
+    assert spec.known is not None or spec[when_known(spec).column].role == "time"
     looks_ahead = any(item.after for item in case.family.requires(case.params))
     labels = any(column.role == "label" for column in spec.columns)
     assert labels or not looks_ahead, "only tables of labels may read later sessions"
@@ -156,7 +183,7 @@ def check_schema(case: Case) -> None:
     parts = case.partitions(case.result.table)
     assert sum(part.num_rows for part in parts.values()) == case.result.table.num_rows, "rows of no target"
     for date, part in parts.items():
-        check_table(case.spec, part, partition=date.isoformat())
+        check_table(case.spec, part, partition=str(date))
 
 
 def check_enough(case: Case) -> None:
@@ -199,7 +226,9 @@ def check_warm_up(case: Case) -> None:
 
 
 def check_older_does_not_matter(case: Case) -> None:
-    """Sessions older than the warm-up may be anything."""
+    """Sessions older than the warm-up may be anything; a symbol's table has all of its past."""
+    if case.spec.grain in ("symbol", "once"):
+        return
     other = WithNoisePast(case.sessions, whole=case.market, noise=case.noise, until=case.sessions[OLDER - 1].date)
     assert_same(case.compute(other, case.targets).table, case.result.table, "with other data before the warm-up")
 
@@ -209,6 +238,8 @@ def check_chunks(case: Case) -> None:
     parts = case.partitions(case.result.table)
     owns = units(case.spec, case.targets)
     dates = list(owns)
+    if case.spec.grain == "once":
+        return
     for chunk in (dates[:3], dates[3:], dates[::3], dates[1::2], [dates[0], dates[-1]]):
         got = case.compute(case.market, [session for date in chunk for session in owns[date]]).table
         assert_same(got, pa.concat_tables([parts[date] for date in chunk]), f"built as {len(chunk)} at once")
@@ -221,18 +252,24 @@ def check_determinism(case: Case) -> None:
     assert_same(again.table, case.result.table, "a second time")
     assert again.findings == case.result.findings
     fresh = read(Market(case.sessions, case.seed), case.family, case.params, case.targets)
-    for name, tables in fresh.tables.items():
+    for name, tables in (fresh.tables | fresh.by_symbol).items():
         for date, table in tables.items():
-            assert_same(inputs.tables[name][date], table, f"input {name} {date}")
+            assert_same((inputs.tables | inputs.by_symbol)[name][date], table, f"input {name} {date}")
 
 
 def check_encoding(case: Case) -> None:
     """Dictionaries in another order, with unused words, in several chunks: nothing changes."""
     rng = np.random.default_rng(case.seed)
     inputs = read(case.market, case.family, case.params, case.targets)
-    tables = {n: {d: _recoded(rng, t) for d, t in parts.items()} for n, parts in inputs.tables.items()}
-    other = Inputs(inputs.targets, tables, inputs.sessions)
+    other = with_tables(inputs, lambda table: _recoded(rng, table))
     assert_same(case.family.compute(other, case.params).table, case.result.table, "with inputs encoded differently")
+
+
+def with_tables(inputs: Inputs, change: Callable[[pa.Table], pa.Table]) -> Inputs:
+    """The same inputs, every table changed."""
+    tables = {name: {date: change(table) for date, table in parts.items()} for name, parts in inputs.tables.items()}
+    by_symbol = {name: {key: change(one) for key, one in parts.items()} for name, parts in inputs.by_symbol.items()}
+    return replace(inputs, tables=tables, by_symbol=by_symbol)
 
 
 def _recoded(rng: np.random.Generator, table: pa.Table) -> pa.Table:
@@ -284,14 +321,13 @@ def check_optional_inputs(case: Case) -> None:
         targets = buildable(market, case.family, case.params, case.targets)
         table = case.compute(market, targets).table
         for date, part in case.partitions(table).items():
-            check_table(case.spec, part, partition=date.isoformat())
+            check_table(case.spec, part, partition=str(date))
 
 
 def check_no_rows(case: Case) -> None:
     """Inputs without rows give a table without rows, of the declared schema."""
     inputs = read(case.market, case.family, case.params, case.targets)
-    empty = {n: {d: t.slice(0, 0) for d, t in parts.items()} for n, parts in inputs.tables.items()}
-    table = case.family.compute(Inputs(inputs.targets, empty, inputs.sessions), case.params).table
+    table = case.family.compute(with_tables(inputs, lambda table: table.slice(0, 0)), case.params).table
     assert table.num_rows == 0
     case.spec.check_schema(table.schema)
 

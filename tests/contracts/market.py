@@ -18,10 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.calendar import Session, at_exchange_time, calendar
+from raypipe.schema.daily_bars import OHLCV_1D
 from raypipe.schema.discovery import families
 from raypipe.schema.family import Family, Inputs, Params, Read
+from raypipe.schema.known import has_labels, known_ns
 from raypipe.schema.spec import Table
 from raypipe.schema.tables import DAY_AGGS, MINUTE_AGGS, REFERENCE, SPLITS, SYMBOL_TYPES
+from tests.contracts import books
 
 Partitions = Mapping[dt.date | None, pa.Table]
 Generate = Callable[[np.random.Generator, Sequence[Session]], dict[dt.date | None, pa.Table]]
@@ -83,11 +86,6 @@ def midnight_of(column: str) -> Known:
 def _by_date(dates: pa.ChunkedArray, moment: Callable[[dt.date], int]) -> np.ndarray:
     encoded = dates.combine_chunks().dictionary_encode()
     return np.array([*map(moment, encoded.dictionary.to_pylist()), 0], dtype=np.int64)[encoded.indices.to_numpy()]
-
-
-def time_column(spec: Table) -> str:
-    """The column that says when a row of a family's table could first be known."""
-    return next(name for name in ("label_known_ns", "available_ns", "decision_ns") if name in spec)
 
 
 # --- vendor tables -----------------------------------------------------------------------------
@@ -162,6 +160,41 @@ def _minutes(rng: np.random.Generator, session: Session) -> pa.Table:
     )
 
 
+@source(OHLCV_1D, lambda table: known_ns(OHLCV_1D, table))
+def ohlcv_1d(rng: np.random.Generator, sessions: Sequence[Session]) -> dict[dt.date | None, pa.Table]:
+    """Bars of symbols that list late, end early and miss sessions, with dividends, splits and dead stretches."""
+    made: dict[dt.date | None, pa.Table] = {}
+    for name in SYMBOLS:
+        first, last = rng.integers(0, 8), len(sessions) - rng.integers(0, 8)
+        days = [s.date for i, s in enumerate(sessions) if first <= i <= last and rng.random() < 0.97]
+        bars = _walk(rng, len(days))
+        close = bars["close"]
+        dead = rng.random(len(days)) < 0.02
+        dividends = np.where(rng.random(len(days)) < 0.03, np.round(close * 0.01, 2), 0.0)
+        made[name] = OHLCV_1D.build(
+            {
+                "session": pa.array(days, pa.date32()),
+                "symbol": _encoded([name] * len(days)),
+                **{key: pa.array(values) for key, values in bars.items()},
+                "volume": pa.array(np.where(dead, 0.0, np.round(rng.lognormal(13.5, 1.0, len(days))))),
+                "adj_close": pa.array(close * 0.9),
+                "dividends": pa.array(dividends),
+                "split_ratio": pa.array(np.where(rng.random(len(days)) < 0.01, 3.0, 0.0)),
+                "shares_outstanding": pa.array(np.full(len(days), 1e9)),
+                "vintage_ns": pa.array(np.full(len(days), 1, np.int64)),
+            }
+        )
+    return made
+
+
+def _walk(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
+    """Prices of consecutive bars."""
+    close = np.round(rng.uniform(8, 60) * np.exp(np.cumsum(rng.normal(0, 0.02, count))), 2)
+    first = np.round(close * np.exp(rng.normal(0, 0.01, count)), 2)
+    high, low = np.maximum(first, close) * 1.01, np.minimum(first, close) * 0.99
+    return {"open": first, "high": np.round(high, 2), "low": np.round(low, 2), "close": close}
+
+
 @source(SPLITS, midnight_of("ex_session"))
 def splits(rng: np.random.Generator, sessions: Sequence[Session]) -> dict[dt.date | None, pa.Table]:
     """Several splits per symbol, ex on sessions with and without a bar, and one of a symbol that never trades."""
@@ -197,6 +230,14 @@ def reference(rng: np.random.Generator, sessions: Sequence[Session]) -> dict[dt.
     }
 
 
+def _register(table: Table, generate: Generate) -> None:
+    source(table, lambda rows: known_ns(table, rows))(generate)
+
+
+for _table, _generate in books.GENERATORS:
+    _register(_table, _generate)
+
+
 # --- markets -----------------------------------------------------------------------------------
 
 
@@ -227,11 +268,20 @@ class Market:
             rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
             return SOURCES[name].generate(rng, self.sessions)
         family, params = provider(name)
+        if family.table(params).grain in ("symbol", "once"):
+            made = family.compute(read(self, family, params, SYMBOLS), params).table
+            return self._undated(family.table(params), made)
         if any(item.table == name for item in family.requires(params)):
             return self._continued(name, family, params)
         made = family.compute(read(self, family, params, self.sessions), params).table
         spec = family.table(params)
         return {date: made.filter(pc.equal(made[spec.split_column], date)) for date in _dates(spec, self.sessions)}
+
+    def _undated(self, spec: Table, made: pa.Table) -> Partitions:
+        """The partitions of a table of symbols, or of one file."""
+        if spec.grain == "once":
+            return {None: made}
+        return {name: part for name in SYMBOLS if (part := _rows_of(made, name)).num_rows}
 
     def _continued(self, name: str, family: Family, params: Params) -> Partitions:
         """A table that goes on from its own last partition is made session by session."""
@@ -270,13 +320,25 @@ class Spliced(Market):
 
     def _make(self, name: str) -> Partitions:
         assert self.before is not None
+        if name not in SOURCES and has_labels(_spec(name)[0]):
+            # A label of the future would stand beside an event that it does not belong to: labels are made anew.
+            return self._made_anew(name)
         early, late = self.before.table(name), self.after.table(name) if self.after else {}
         dates = sorted({*early, *late} - {None}) or [None]
         made = {date: self._splice(name, early.get(date), late.get(date)) for date in dates}
         return {date: table for date, table in made.items() if table.num_rows or self._held(date, early, late)}
 
+    def _made_anew(self, name: str) -> Partitions:
+        family, params = provider(name)
+        sessions = buildable(self, family, params, self.sessions)
+        made = family.compute(read(self, family, params, sessions), params).table if sessions else None
+        column = family.table(params).split_column
+        return {one.date: made.filter(pc.equal(made[column], one.date)) for one in sessions}
+
     def _held(self, date: dt.date | None, early: Partitions, late: Partitions) -> bool:
         """Whether a partition without rows is there all the same."""
+        if isinstance(date, str):
+            return False
         over = date is None or calendar().session(date).ext_end_ns <= self.at_ns
         return date in (early if over else late)
 
@@ -288,6 +350,8 @@ class Spliced(Market):
         if late is not None:
             parts.append(late.filter(pa.array(known_ns(late) > self.at_ns)))
         whole = pa.concat_tables(parts).unify_dictionaries()
+        if not spec.key:
+            return whole
         keys = [(column, "ascending") for column in spec.key]
         plain = whole.select(spec.key)
         for i, column in enumerate(spec.key):
@@ -304,7 +368,14 @@ def _spec(name: str) -> tuple[Table, Known]:
     if name == SYMBOL_TYPES.name:
         # Who a symbol is, is no news of the session: tables with rows inside it may ask.
         return spec, midnight_of("session")
-    return spec, lambda table: table[time_column(spec)].to_numpy()
+    if all(column.role in ("key", "qa") for column in spec.columns):
+        # Facts of a whole session, such as its front contract: they are held while the future changes.
+        return spec, midnight_of("session")
+    return spec, lambda table: known_ns(spec, table)
+
+
+def _rows_of(table: pa.Table, symbol: str) -> pa.Table:
+    return table.filter(pc.equal(table["symbol"].cast(pa.string()), symbol))
 
 
 def cut(market: Market, at_ns: int) -> Market:
@@ -321,7 +392,11 @@ def with_future(market: Market, noise: Market, at_ns: int) -> Market:
 
 
 def units(spec: Table, sessions: Sequence[Session]) -> dict[dt.date, list[Session]]:
-    """The sessions of each partition, by the partition's date: one, or the calendar's of its week."""
+    """The targets of each partition: of a date one session, or the calendar's of its week; of a symbol itself."""
+    if spec.grain == "symbol":
+        return {symbol: [symbol] for symbol in sessions}
+    if spec.grain == "once":
+        return {None: list(sessions)}
     if spec.grain != "week":
         return {session.date: [session] for session in sessions}
     mondays = dict.fromkeys(session.monday for session in sessions)
@@ -344,8 +419,10 @@ def window(read: Read, own: Sequence[Session]) -> list[dt.date]:
 def read(market: Market, family: Family, params: Params, targets: Sequence[Session]) -> Inputs:
     """What a plan would hand a family for those targets: no partition, column or row beyond what it requires.
 
-    For a weekly family the targets are made up to whole weeks.
+    For a weekly family the targets are made up to whole weeks; those of a family of symbols are symbols.
     """
+    if family.table(params).grain in ("symbol", "once"):
+        return _read_undated(market, family, params, targets)
     owns = list(units(family.table(params), targets).values())
     wanted: dict[str, dict[dt.date | None, dict[str, None]]] = {}
     reads = family.requires(params)
@@ -368,6 +445,21 @@ def read(market: Market, family: Family, params: Params, targets: Sequence[Sessi
     return Inputs(tuple(everything), tables, {date: calendar().session(date) for date in sorted(known)})
 
 
+def _read_undated(market: Market, family: Family, params: Params, targets: Sequence[str]) -> Inputs:
+    """Partitions of the symbols wanted, or of all for a table that is one file; and whole tables."""
+    tables: dict[str, dict[dt.date | None, pa.Table]] = {}
+    by_symbol: dict[str, dict[str, pa.Table]] = {}
+    symbols = tuple(targets) if family.table(params).grain == "symbol" else ()
+    for item in family.requires(params):
+        have, columns = market.table(item.table), list(item.columns or _spec(item.table)[0].names)
+        if is_once(item.table):
+            tables |= {item.table: {None: have[None].select(columns)}} if None in have else {}
+        else:
+            wanted = [name for name in have if not symbols or name in symbols]
+            by_symbol[item.table] = {name: have[name].select(columns) for name in wanted}
+    return Inputs((), tables, symbols=symbols, by_symbol=by_symbol)
+
+
 def _span(reads: Iterable[Read], owns: Sequence[Sequence[Session]]) -> tuple[dt.date, dt.date]:
     before = max((item.before for item in reads), default=0)
     return calendar().offset(owns[0][0].date, -before), owns[-1][-1].date
@@ -381,6 +473,11 @@ def is_once(name: str) -> bool:
 def buildable(market: Market, family: Family, params: Params, targets: Sequence[Session]) -> list[Session]:
     """Those targets whose required own (and later) partitions the market has."""
     spec = family.table(params)
+    if spec.grain in ("symbol", "once"):
+        need = [item.table for item in family.requires(params) if not item.optional]
+        lacking = spec.grain == "once" and not all(market.table(name) for name in need)
+        undated = [name for name in need if not is_once(name)] if spec.grain == "symbol" else []
+        return [] if lacking else [name for name in targets if all(name in market.table(one) for one in undated)]
     kept = []
     for own in units(spec, targets).values():
         need = [item for item in family.requires(params) if not item.optional and not is_once(item.table)]

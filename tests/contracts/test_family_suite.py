@@ -279,7 +279,7 @@ def test_generated_tables_satisfy_their_schemas():
 
 def test_every_vendor_table_has_a_generator():
     declared = {table.name for table in TABLES if table.name.startswith("bronze/")}
-    assert declared == set(SOURCES)
+    assert declared <= set(SOURCES)
 
 
 def test_a_table_that_nothing_provides_is_named():

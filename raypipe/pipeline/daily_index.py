@@ -1,0 +1,91 @@
+"""Files of daily bars in a lake: which there are, whose bars they hold, and a fingerprint for each symbol.
+
+They stand under ``raw/ohlcv_1d/`` under any names. A symbol's fingerprint is made of the contents of all files that
+hold bars of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+
+from raypipe.acquisition.receipts import RAW, RECEIPT, RawFile, known_sha256, receipt_of
+from raypipe.errors import SourceError
+from raypipe.lake.objects import ObjectStore
+from raypipe.sources.daily_files import DailyFile, file_kind
+
+__all__ = ["DAILY_RAW", "DailyIndex", "read_daily"]
+
+#: Name of the raw input, and where its files stand.
+DAILY_RAW = "raw/ohlcv_1d"
+#: Files that stay parsed: the symbols of a job come from the same few.
+_KEPT_FILES = 4
+_PARSED: dict[tuple[str, str], DailyFile] = {}
+
+
+class DailyIndex:
+    """The files of daily bars of a lake. Reads files; writes nothing.
+
+    Parameters
+    ----------
+    store
+        The lake's store.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """SHA-256 of each file, by key, in order."""
+        stats = [stat for stat in self._store.list(f"{DAILY_RAW}/") if _is_daily(stat.key)]
+        found = {s.key: known_sha256(self._store, s, receipt_of(self._store, s.key), save=False) for s in stats}
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def _files_of(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for key, sha256 in self.files.items():
+            for symbol in read_daily(self._store, key, sha256).symbols:
+                found.setdefault(symbol, []).append(key)
+        return found
+
+    @property
+    def symbols(self) -> list[str]:
+        """Every symbol with bars, sorted."""
+        return sorted(self._files_of)
+
+    def files_of(self, symbol: str) -> dict[str, str]:
+        """The files that hold bars of a symbol, with their SHA-256."""
+        return {key: self.files[key] for key in self._files_of.get(symbol, ())}
+
+    def get(self, symbol: str) -> RawFile | None:
+        """What a plan knows of a symbol's bars, or None if there are none."""
+        files = self.files_of(symbol)
+        if not files:
+            return None
+        text = "\n".join(f"{key} {sha256}" for key, sha256 in files.items())
+        return RawFile(None, None, next(iter(files)), 0, hashlib.sha256(text.encode()).hexdigest(), "")
+
+
+def _is_daily(key: str) -> bool:
+    return not key.endswith(RECEIPT) and bool(file_kind(key))
+
+
+def read_daily(store: ObjectStore, key: str, sha256: str) -> DailyFile:
+    """A file of daily bars, kept parsed; ``sha256`` says which content is meant.
+
+    Raises
+    ------
+    SourceError
+        If the file has another content by now.
+    """
+    if (key, sha256) not in _PARSED:
+        data = store.read(key)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            msg = "the raw file is not the one that the plan saw"
+            raise SourceError(msg, hint="run again", file=key)
+        while len(_PARSED) >= _KEPT_FILES:
+            del _PARSED[next(iter(_PARSED))]
+        _PARSED[key, sha256] = DailyFile(data, key.removeprefix(RAW))
+    return _PARSED[key, sha256]
