@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 MINUTE, SECOND = 60 * 10**9, 10**9
@@ -152,7 +153,7 @@ def uniqueness(windows: Sequence[tuple[int, int]]) -> list[Fraction | None]:
             found.append(None)
             continue
         total = Fraction(0)
-        for left, right in zip(marks, marks[1:], strict=False):
+        for left, right in pairwise(marks):
             if begin <= left and right <= end:
                 total += Fraction(right - left, sum(b <= left and right <= e for b, e in windows))
         found.append(total / (end - begin))
