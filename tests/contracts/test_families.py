@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contracts.family import CHECKS, Case
+from tests.contracts.family import CHECKS, TARGETS, Case
 from tests.contracts.market import all_families
 
+#: Sessions built of a family of signals.
+BOOK_SESSIONS = 5
 #: A MACD that sees crossings in few bars.
 SHORT = {"fast": 2, "slow": 4, "signal": 2, "min_bars": 4}
 #: Parameters beside the defaults under which a family is judged too: small windows see more on a small market.
@@ -73,7 +75,9 @@ def cases() -> list[Case]:
         variants = [{}, *SETTINGS.get(name, ())]
         unfilled = frozenset(UNFILLED.get(name, ()))
         for seed, extra in enumerate(variants):
-            made.append(Case(family, family.params(**{**usual, **extra}), seed, unfilled=unfilled))
+            # Sessions of books are large, and what their rows look back on lies mostly within them.
+            count = BOOK_SESSIONS if family.fuse == "signals" else TARGETS
+            made.append(Case(family, family.params(**{**usual, **extra}), seed, count=count, unfilled=unfilled))
     return made
 
 
