@@ -27,6 +27,9 @@ __all__ = [
     "INTEGER_CHARS",
     "LINE_CAP",
     "REFUSED",
+    "decimal",
+    "integer",
+    "is_same",
     "parse",
 ]
 
@@ -69,7 +72,7 @@ def parse(
         next_line, begin, end = _parse_line(text, line, layout, out, row)
         if next_line < 0:
             return row, run, line, REFUSED, line, symbols_ascend, times_ascend
-        if _is_same(text, begin, end, symbol_begin, symbol_end):
+        if is_same(text, begin, end, symbol_begin, symbol_end):
             times_ascend &= out.window_start_ns[row - 1] < out.window_start_ns[row]
         else:
             cut_line, cut_symbols_ascend, cut_times_ascend = line, symbols_ascend, times_ascend
@@ -123,20 +126,20 @@ def _parse_line(
 @inlined
 def _store(text: NDArray[np.uint8], begin: int, end: int, code: int, out: Columns, row: int) -> bool:
     if _OPEN <= code <= _VOLUME:
-        out.values[code - _OPEN, row], ok = _decimal(text, begin, end)
+        out.values[code - _OPEN, row], ok = decimal(text, begin, end)
         return ok
     if code == _WINDOW_START:
-        out.window_start_ns[row], ok = _integer(text, begin, end)
+        out.window_start_ns[row], ok = integer(text, begin, end)
         return ok
     if code == _TRANSACTIONS:
-        count, ok = _integer(text, begin, end)
+        count, ok = integer(text, begin, end)
         out.transactions[row] = count if count <= INT32_MAX else 0
         return ok and count <= INT32_MAX
     return True
 
 
 @inlined
-def _decimal(text: NDArray[np.uint8], begin: int, end: int) -> tuple[float, bool]:
+def decimal(text: NDArray[np.uint8], begin: int, end: int) -> tuple[float, bool]:
     length = end - begin
     if length == 0 or length > 8:
         return _long_decimal(text, begin, end)
@@ -172,7 +175,7 @@ def _long_decimal(text: NDArray[np.uint8], begin: int, end: int) -> tuple[float,
 
 
 @inlined
-def _integer(text: NDArray[np.uint8], begin: int, end: int) -> tuple[int, bool]:
+def integer(text: NDArray[np.uint8], begin: int, end: int) -> tuple[int, bool]:
     length = end - begin
     if 0 < length <= 8:
         digits = digits_before(text, end, length)
@@ -207,7 +210,7 @@ def _long_integer(text: NDArray[np.uint8], begin: int, end: int) -> tuple[int, b
 
 
 @inlined
-def _is_same(text: NDArray[np.uint8], begin: int, end: int, other_begin: int, other_end: int) -> bool:
+def is_same(text: NDArray[np.uint8], begin: int, end: int, other_begin: int, other_end: int) -> bool:
     length = end - begin
     if length != other_end - other_begin:
         return False

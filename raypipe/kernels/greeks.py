@@ -9,42 +9,27 @@ Normal probabilities come from ``erfc``, which is exact to the last bits in both
 
 from __future__ import annotations
 
-import math
 from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from raypipe.kernels._jit import as_input, inlined, kernel
+from raypipe.kernels._greeks import LEAST_NS, YEAR_NS, all_greeks, solve_all, solve_prints
+from raypipe.kernels._jit import as_input
 
 __all__ = ["Greeks", "IvRules", "IvStatus", "Market", "black_scholes", "implied_vols", "print_greeks", "years_left"]
-
-_SQRT_HALF = math.sqrt(0.5)
-_INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
-_HALF_SQRT_2PI = 0.5 * math.sqrt(2.0 * math.pi)
-_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
-#: Price error at which the solver stops, usd, and the largest that still counts as solved: near a price of a
-#: million dollars float64 cannot do better.
-_STOP_USD, _SOLVED_USD = 1e-10, 1e-8
-#: Halving [0.01, 5] to neighbouring floats takes 62 steps.
-_MOST_STEPS = 100
-#: Options expire by trading time: 252 sessions of 6.5 hours are a year.
-_YEAR_NS = 252 * 6.5 * 3600 * 1e9
-_LEAST_NS = 60_000_000_000
-
-_SOLVED, _BELOW, _SMALL, _ABOVE, _OUTSIDE, _INVALID = range(6)
 
 
 class IvStatus(IntEnum):
     """Why a price has no implied volatility."""
 
-    SOLVED = _SOLVED
-    BELOW_INTRINSIC = _BELOW  # less than discounted intrinsic value
-    SMALL_TIME_VALUE = _SMALL  # less time value than the price's own rounding would leave
-    ABOVE_BOUND = _ABOVE  # a call above the discounted spot, a put above the discounted strike
-    OUT_OF_RANGE = _OUTSIDE  # solvable only outside the bracket
-    INVALID = _INVALID  # a price, spot, strike or time that is NaN, infinite, zero or negative
+    SOLVED = 0
+    BELOW_INTRINSIC = 1  # less than discounted intrinsic value
+    SMALL_TIME_VALUE = 2  # less time value than the price's own rounding would leave
+    ABOVE_BOUND = 3  # a call above the discounted spot, a put above the discounted strike
+    OUT_OF_RANGE = 4  # solvable only outside the bracket
+    INVALID = 5  # a price, spot, strike or time that is NaN, infinite, zero or negative
 
 
 class Market(NamedTuple):
@@ -105,7 +90,7 @@ def years_left(left_ns: ArrayLike) -> NDArray[np.float64]:
     >>> (years_left([23_400_000_000_000, 5, -5]) * 252 * 390).round(6).tolist()
     [390.0, 1.0, 1.0]
     """
-    years: NDArray[np.float64] = np.maximum(np.asarray(left_ns, dtype=np.int64), _LEAST_NS) / _YEAR_NS
+    years: NDArray[np.float64] = np.maximum(np.asarray(left_ns, dtype=np.int64), LEAST_NS) / YEAR_NS
     return years
 
 
@@ -145,7 +130,7 @@ def black_scholes(
     [2.1334]
     """
     s, k, t, v, calls = np.broadcast_arrays(*np.atleast_1d(spot, strike, years, volatility, is_call))
-    return Greeks(*_black_scholes(_reals(s), _reals(k), _reals(t), _reals(v), as_input(calls, np.bool_), *market))
+    return Greeks(*all_greeks(_reals(s), _reals(k), _reals(t), _reals(v), as_input(calls, np.bool_), *market))
 
 
 def implied_vols(
@@ -184,7 +169,7 @@ def implied_vols(
     ([0.3542, nan], ['SOLVED', 'BELOW_INTRINSIC'])
     """
     p, s, k, t, calls = np.broadcast_arrays(*np.atleast_1d(price, spot, strike, years, is_call))
-    return _implied_vols(_reals(p), _reals(s), _reals(k), _reals(t), as_input(calls, np.bool_), *market, *rules)
+    return solve_all(_reals(p), _reals(s), _reals(k), _reals(t), as_input(calls, np.bool_), *market, *rules)
 
 
 def _reals(values: ArrayLike) -> NDArray[np.float64]:
@@ -225,7 +210,7 @@ def print_greeks(
     status
         int8 (prints,): an :class:`IvStatus`; where it is not SOLVED the volatility is ``fallback``.
     """
-    return _print_greeks(
+    return solve_prints(
         as_input(price, np.float64),
         as_input(spot, np.float64),
         as_input(strike_e3, np.int32),
@@ -235,202 +220,3 @@ def print_greeks(
         *market,
         *rules,
     )
-
-
-# --- one option -------------------------------------------------------------------------------
-
-
-@inlined
-def _cdf(x: float) -> float:
-    return 0.5 * math.erfc(-x * _SQRT_HALF)
-
-
-@inlined
-def _density(x: float) -> float:
-    return _INV_SQRT_2PI * math.exp(-0.5 * x * x)
-
-
-@inlined
-def _is_sound(value: float) -> bool:
-    return 0.0 < value < np.inf
-
-
-@inlined
-def _first_guess(x: float, target: float) -> float:
-    """Total volatility near which ``target`` lies; Corrado and Miller near the money, else the tail's asymptote."""
-    y = target + 0.5 * x
-    inside = y * y - x * x / math.pi
-    if y > 0.0 and target > 0.25 * x:
-        return _HALF_SQRT_2PI * (y + math.sqrt(max(inside, 0.0)))
-    # b ~ x * density(h) / h**3 with h = x / s, and ln h**3 is solved for once.
-    rest = -2.0 * (math.log(target / x) + _LOG_SQRT_2PI)
-    h_squared = max(rest - 3.0 * math.log(max(rest, 1.0)), 0.5)
-    h_squared = max(rest - 3.0 * math.log(max(h_squared + 2.0, 1.0)), 0.5)
-    return x / math.sqrt(h_squared)
-
-
-@kernel
-def _total_volatility(x: float, target: float, scale: float, low: float, high: float) -> float:
-    """Solve the normalised price of an option x = abs(ln(F / K)) out of the money for s = volatility sqrt(T).
-
-    Steps are Halley's, on the price where it is high and on the reciprocal of its logarithm in the tail, where the
-    price itself is hopelessly curved: 3 evaluations on average where Newton takes 5. NaN if there is no solution
-    in [low, high].
-    """
-    up, down = math.exp(0.5 * x), math.exp(-0.5 * x)
-    in_tail = target < 0.25 * x
-    log_target = math.log(target)
-    first, last = low, high
-    s = min(max(_first_guess(x, target), low), high)
-    error = np.inf
-    for _ in range(_MOST_STEPS):
-        h = x / s
-        value = down * _cdf(0.5 * s - h) - up * _cdf(-0.5 * s - h)
-        error = (value - target) * scale
-        if abs(error) < _STOP_USD:
-            return s
-        if error > 0.0:
-            last = s
-        else:
-            first = s
-        slope = _INV_SQRT_2PI * math.exp(-0.5 * (h * h + 0.25 * s * s))
-        bend = h * h / s - 0.25 * s
-        newton = (target - value) / slope
-        if in_tail and value > 0.0:
-            log_value = math.log(value)
-            newton = (log_target - log_value) * (log_value / log_target) * value / slope
-            bend -= (slope / value) * (1.0 + 2.0 / log_value)
-        curve = 1.0 + 0.5 * newton * bend
-        step = newton / curve if curve > 0.25 else newton
-        following = s + step
-        if not first < following < last:
-            following = 0.5 * (first + last)
-        if following == s or following in (first, last):
-            break
-        s = following
-    return s if abs(error) < _SOLVED_USD else np.nan
-
-
-@inlined
-def _solve(
-    price: float,
-    spot: float,
-    strike: float,
-    years: float,
-    is_call: bool,
-    rate: float,
-    dividend_yield: float,
-    low: float,
-    high: float,
-    least: float,
-) -> tuple[float, int]:
-    if not (_is_sound(price) and _is_sound(spot) and _is_sound(strike) and _is_sound(years)):
-        return np.nan, _INVALID
-    spot_now, strike_now = spot * math.exp(-dividend_yield * years), strike * math.exp(-rate * years)
-    intrinsic = spot_now - strike_now if is_call else strike_now - spot_now
-    time_value = price - intrinsic if intrinsic > 0.0 else price
-    if time_value < least:
-        return np.nan, _BELOW if time_value < 0.0 else _SMALL
-    if time_value >= min(spot_now, strike_now):
-        return np.nan, _ABOVE
-    scale, root = math.sqrt(spot_now * strike_now), math.sqrt(years)
-    x = abs(math.log(spot_now / strike_now))
-    s = _total_volatility(x, time_value / scale, scale, low * root, high * root)
-    return s / root, _SOLVED if s == s else _OUTSIDE  # noqa: PLR0124 - NaN
-
-
-@inlined
-def _delta_gamma(
-    spot: float, strike: float, years: float, volatility: float, is_call: bool, rate: float, dividend_yield: float
-) -> tuple[float, float]:
-    s = volatility * math.sqrt(years)
-    d1 = (math.log(spot / strike) + (rate - dividend_yield) * years) / s + 0.5 * s
-    carry = math.exp(-dividend_yield * years)
-    delta = carry * _cdf(d1) if is_call else -carry * _cdf(-d1)
-    return delta, carry * _density(d1) / (spot * s)
-
-
-# --- columns of options -----------------------------------------------------------------------
-
-
-@kernel
-def _implied_vols(
-    price: NDArray[np.float64],
-    spot: NDArray[np.float64],
-    strike: NDArray[np.float64],
-    years: NDArray[np.float64],
-    is_call: NDArray[np.bool_],
-    rate: float,
-    dividend_yield: float,
-    low: float,
-    high: float,
-    least: float,
-) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    volatility, status = np.empty(price.size), np.empty(price.size, np.int8)
-    for k in range(price.size):
-        volatility[k], status[k] = _solve(
-            price[k], spot[k], strike[k], years[k], is_call[k], rate, dividend_yield, low, high, least
-        )
-    return volatility, status
-
-
-@kernel
-def _print_greeks(
-    price: NDArray[np.float64],
-    spot: NDArray[np.float64],
-    strike_e3: NDArray[np.int32],
-    left_ns: NDArray[np.int64],
-    is_call: NDArray[np.bool_],
-    fallback: float,
-    rate: float,
-    dividend_yield: float,
-    low: float,
-    high: float,
-    least: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int8]]:
-    volatility, status = np.full(price.size, np.nan), np.full(price.size, _INVALID, np.int8)
-    delta, gamma = np.full(price.size, np.nan), np.full(price.size, np.nan)
-    for k in range(price.size):
-        if not _is_sound(spot[k]):
-            continue
-        years = max(left_ns[k], _LEAST_NS) / _YEAR_NS
-        strike = strike_e3[k] / 1000.0
-        volatility[k], status[k] = _solve(
-            price[k], spot[k], strike, years, is_call[k], rate, dividend_yield, low, high, least
-        )
-        if status[k] != _SOLVED:
-            volatility[k] = fallback
-        delta[k], gamma[k] = _delta_gamma(spot[k], strike, years, volatility[k], is_call[k], rate, dividend_yield)
-    return volatility, delta, gamma, status
-
-
-@kernel
-def _black_scholes(
-    spot: NDArray[np.float64],
-    strike: NDArray[np.float64],
-    years: NDArray[np.float64],
-    volatility: NDArray[np.float64],
-    is_call: NDArray[np.bool_],
-    rate: float,
-    dividend_yield: float,
-) -> NDArray[np.float64]:
-    values = np.full((6, spot.size), np.nan)
-    for k in range(spot.size):
-        if not (_is_sound(spot[k]) and _is_sound(strike[k]) and _is_sound(years[k]) and _is_sound(volatility[k])):
-            continue
-        sign, root = 1.0 if is_call[k] else -1.0, math.sqrt(years[k])
-        s = volatility[k] * root
-        d1 = (math.log(spot[k] / strike[k]) + (rate - dividend_yield) * years[k]) / s + 0.5 * s
-        d2 = d1 - s
-        spot_now = spot[k] * math.exp(-dividend_yield * years[k])
-        strike_now = strike[k] * math.exp(-rate * years[k])
-        of_spot, of_strike = spot_now * _cdf(sign * d1), strike_now * _cdf(sign * d2)
-        decay = spot_now * _density(d1)
-        values[0, k] = max(sign * (of_spot - of_strike), 0.0)
-        values[1, k] = sign * of_spot / spot[k]
-        values[2, k] = decay / (spot[k] * spot[k] * s)
-        values[3, k] = decay * root
-        earned = sign * (dividend_yield * of_spot - rate * of_strike)
-        values[4, k] = earned - decay * volatility[k] / (2.0 * root)
-        values[5, k] = sign * years[k] * of_strike
-    return values
