@@ -124,8 +124,11 @@ def test_a_footer_tells_features_from_labels(finished: tuple[Lake, RunResult]):
 def test_the_tables_of_a_session_are_one_job(files: Path, tmp_path: Path):
     plan = make_plan(linked_lake(files, tmp_path), defaults(), Request(steps=("minute", "events")))
     jobs = [job for wave in plan.waves for job in wave if job.targets[0].table == "bronze/minute_aggs"]
-    assert len(jobs) == len(DATES)
-    assert all(set(EVENTS) <= {target.table for target in job.targets} for job in jobs)
+    held = [{(target.table, target.partition) for target in job.targets} for job in jobs]
+    for session in {partition for tables in held for _, partition in tables}:
+        (own,) = [tables for tables in held if (EVENTS[0], session) in tables]
+        assert {(table, session) for table in EVENTS} <= own
+    assert sum((EVENTS[0], date) in tables for tables in held for date in DATES) == len(DATES)
 
 
 def test_fused_or_apart_the_same_bytes(finished: tuple[Lake, RunResult], copy: Callable[[], Lake]):

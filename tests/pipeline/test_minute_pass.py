@@ -52,12 +52,13 @@ def raw(lake: Lake, kind: str, date: str) -> Path:
 
 
 def jobs(found: Plan) -> dict[str, list[str]]:
-    """Tables of every job that builds something of a minute table, by partition and wave."""
+    """Tables of every session in a job that builds something of a minute table, by partition and wave."""
     return {
-        f"{wave} {job.targets[0].partition}": [target.table for target in job.targets]
+        f"{wave} {session}": [target.table for target in job.targets if target.partition == session]
         for wave, jobs in enumerate(found.waves)
         for job in jobs
         if any(target.table in FUSED for target in job.targets)
+        for session in {target.partition for target in job.targets}
     }
 
 

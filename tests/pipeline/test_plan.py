@@ -17,7 +17,7 @@ from raypipe.features.daily import DailyParams
 from raypipe.lake.store import Lake
 from raypipe.pipeline.driver import RunResult, execute
 from raypipe.pipeline.executor import Serial
-from raypipe.pipeline.plan import Plan, PlannedItem, Request, make_plan
+from raypipe.pipeline.plan import Plan, PlannedItem, Request, _shares, make_plan
 from raypipe.schema.family import Params
 from raypipe.sources.polygon_keys import DAY, MINUTE, key_of
 
@@ -214,6 +214,14 @@ def test_jobs_come_in_waves_costliest_first(make_lake: MakeLake, params: dict[st
                 assert needed <= built | own, "an input is built in the same wave by another job"
         built |= mine
     assert built == planned
+
+
+def test_jobs_are_as_even_as_can_be() -> None:
+    for units, jobs in ((20, 8), (5, 5), (7, 2), (1, 1)):
+        shares = _shares([[unit] for unit in range(units)], jobs)
+        assert [unit for share in shares for (unit,) in share] == [*range(units)]
+        assert len(shares) == jobs
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_a_planned_job_survives_the_journey(make_lake: MakeLake, params: dict[str, Params]) -> None:
