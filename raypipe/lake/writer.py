@@ -19,7 +19,7 @@ from raypipe.lake.footer import damage, read_footer, read_manifest, stored_schem
 from raypipe.lake.manifest import Manifest
 from raypipe.lake.objects import ObjectStore, disk_errors
 from raypipe.lake.rows import GROUP_ROWS, RowsCheck, canonical_table, group_end
-from raypipe.schema.spec import Table
+from raypipe.schema.spec import Column, Table
 
 __all__ = ["PartitionWriter", "Receipt", "partition_writer"]
 
@@ -157,9 +157,9 @@ def _options(table: Table) -> dict[str, object]:
     split = floating if table.floats == "split" else list(table.split)
     return {
         "compression": "zstd",
-        "compression_level": 1,
+        "compression_level": table.compression,
         # Values that never repeat only cost a dictionary that is given up: twice the time, and larger.
-        "use_dictionary": [c.name for c in table.columns if c.name not in split and c.role != "id"],
+        "use_dictionary": [c.name for c in table.columns if c.name not in split and _repeats(c)],
         "use_byte_stream_split": split,
         # Nobody looks for rows by price; minima of floats cost 5 % of a write and make footers of panels slow to read.
         "write_statistics": others,
@@ -167,3 +167,7 @@ def _options(table: Table) -> dict[str, object]:
         "write_batch_size": 1 << 16,
         "version": "2.6",
     }
+
+
+def _repeats(column: Column) -> bool:
+    return column.role != "id" or column.dtype == "dict"

@@ -56,6 +56,8 @@ class Column:
         restated by later corporate actions, so it serves to undo them and is never a feature.
     alias_of
         The column that this one repeats under a vendor's or user's name.
+    group
+        Which columns of a wide table belong together; only told to readers.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Column:
     null: str = ""
     role: Role = "feature"
     alias_of: str = ""
+    group: str = ""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -79,7 +82,7 @@ class Column:
     @property
     def arrow(self) -> pa.Field:
         """The Arrow field, with unit and role in its metadata."""
-        notes = {"unit": self.unit, "role": self.role, "alias_of": self.alias_of}
+        notes = {"unit": self.unit, "role": self.role, "alias_of": self.alias_of, "group": self.group}
         return pa.field(self.name, DTYPES[self.dtype], self.nullable, {k: v for k, v in notes.items() if v})
 
 
@@ -127,6 +130,8 @@ class Table:
     split
         Single float columns that are split in a dictionary table: values that hardly repeat, such as volume
         (10 % of a minute file's write, and smaller).
+    compression
+        Level of zstd.
     group_by
         A column of which each row group holds one value, so that readers skip groups by its statistics.
     known
@@ -142,6 +147,7 @@ class Table:
     version: int = 1
     floats: Literal["dictionary", "split"] = "dictionary"
     split: tuple[str, ...] = ()
+    compression: int = 1
     group_by: str = ""
     known: Known | None = None
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)
