@@ -26,7 +26,7 @@ from raypipe.schema.warmup import Bars, front_bars, front_contract, trailing_mea
 if TYPE_CHECKING:
     from raypipe.kernels.signal_labels import Passed, Windows
 
-__all__ = ["HORIZONS", "SIGNAL_LABELS", "SignalLabelsParams"]
+__all__ = ["HORIZONS", "SIGNAL_LABELS", "SignalLabelsParams", "compute"]
 
 #: Minutes of each horizon by its suffix.
 HORIZONS = {"2min": 2, "4min": 4, "8min": 8}
@@ -227,7 +227,7 @@ class _Span:
         return complete
 
 
-def _compute(inputs: Inputs, params: SignalLabelsParams) -> Result:
+def compute(inputs: Inputs, params: SignalLabelsParams) -> Result:
     built = [_session(inputs, target, params) for target in inputs.targets]
     return Result(pa.concat_tables([SIGNAL_LABELS.empty(), *built]).unify_dictionaries())
 
@@ -391,7 +391,7 @@ _FAMILY = Family(
     SignalLabelsParams,
     lambda _: SIGNAL_LABELS,
     _requires,
-    _compute,
+    compute,
     step="signals",
     cost=0.05,
     fuse="signals",
