@@ -13,7 +13,7 @@ import click
 from raypipe import __version__
 from raypipe.cli.app import App
 from raypipe.cli.options import global_options
-from raypipe.cli.signals import terminable
+from raypipe.cli.interrupts import terminable
 from raypipe.errors import RaypipeError
 
 __all__ = ["COMMANDS", "cli", "main"]

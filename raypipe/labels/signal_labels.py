@@ -228,6 +228,7 @@ class _Span:
 
 
 def compute(inputs: Inputs, params: SignalLabelsParams) -> Result:
+    """The labels of every touch of the targets, in the order of the touches."""
     built = [_session(inputs, target, params) for target in inputs.targets]
     return Result(pa.concat_tables([SIGNAL_LABELS.empty(), *built]).unify_dictionaries())
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from raypipe.cli.signals import graceful, terminable
+from raypipe.cli.interrupts import graceful, terminable
 from raypipe.pipeline.progress import LineProgress
 from tests.cli.conftest import DAY_STEPS, day_tables, spawn, start
 
