@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raypipe.cli.app import App
+from raypipe.cli.interrupts import INTERRUPTED, graceful
 from raypipe.cli.options import PATH, command, range_options
 from raypipe.cli.present import bytes_text, span, table
-from raypipe.cli.interrupts import INTERRUPTED, graceful
 
 if TYPE_CHECKING:
     from raypipe.acquisition.acquire import IngestReport, ObjectState

@@ -12,8 +12,8 @@ import click
 
 from raypipe import __version__
 from raypipe.cli.app import App
-from raypipe.cli.options import global_options
 from raypipe.cli.interrupts import terminable
+from raypipe.cli.options import global_options
 from raypipe.errors import RaypipeError
 
 __all__ = ["COMMANDS", "cli", "main"]

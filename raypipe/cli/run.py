@@ -108,8 +108,8 @@ def _build(app: App, config: Config, found: Plan) -> int:
 def carry_out(app: App, config: Config, found: Plan) -> RunRecord:
     """Carry out a plan with progress, Ctrl-C and notes on standard error."""
     from raypipe.cli.executors import make_executor
-    from raypipe.cli.progress import observer
     from raypipe.cli.interrupts import RESUME, graceful
+    from raypipe.cli.progress import observer
     from raypipe.pipeline.session import Order, run_plan
 
     with graceful() as stop, observer(app) as watcher:
