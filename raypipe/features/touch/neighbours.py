@@ -79,7 +79,8 @@ class Neighbours:
         """
         gap = gap_usd + SAME_USD
         found = {
-            code: np.where((price - self._level) * sign > gap, price, np.nan) for code, price in self.single.items()
+            code: np.where((self._kind != code) & ((price - self._level) * sign > gap), price, np.nan)
+            for code, price in self.single.items()
         }
         if ROUND in self._levels.kinds:
             spacing = self._levels.round_spacing_usd
