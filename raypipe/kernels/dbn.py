@@ -287,6 +287,7 @@ def book_rows(
     tally: Tally,
     columns: Columns,
     at: int,
+    most: int,
     codes: NDArray[np.uint8],
 ) -> tuple[int, int]:
     """Turn records into rows of column buffers; records that break a rule are marked instead.
@@ -301,8 +302,8 @@ def book_rows(
         int32 (records,): contract of each record.
     rules, tally, columns
         What records are held against, what is counted, and where rows go.
-    at
-        Row to write next.
+    at, most
+        Row to write next; row at which the buffers are full.
     codes
         uint8 (records,): written for chosen records: 0, or the code of the rule broken, see `REASONS`.
 
@@ -316,7 +317,7 @@ def book_rows(
     levels = _LEVELS if ints.shape[0] > 2 else 0
     minute, minute_end = 0, -1
     for n in range(chosen.shape[0]):
-        if at == longs.shape[1]:
+        if at == most:
             return n, at
         i = chosen[n]
         slot = slot_of[i]

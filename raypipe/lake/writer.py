@@ -153,8 +153,9 @@ def partition_writer(store: ObjectStore, key: str, table: Table, manifest: Manif
 
 def _options(table: Table) -> dict[str, object]:
     floating = [c.name for c in table.columns if c.dtype in {"f32", "f64"}]
-    others = [name for name in table.names if name not in floating]
     split = floating if table.floats == "split" else list(table.split)
+    sought = {c.name for c in table.columns if c.role in {"key", "time", "id"}}
+    others = [name for name in table.names if name not in floating and (name not in split or name in sought)]
     return {
         "compression": "zstd",
         "compression_level": table.compression,

@@ -16,6 +16,8 @@ POINTS_PER_TICK = 0.25
 #: Price levels of a side in a record of the book.
 BOOK_DEPTH = 10
 
+#: Integers of a record whose high bytes hardly change.
+_SPLIT = ("ts_event_ns", "ts_recv_ns", "sequence", "price_ticks", "size")
 _UNDEFINED = "the vendor's price is undefined"
 _TS_EVENT = Column("ts_event_ns", "i64", "When the exchange's matching engine saw the event.", unit="ns", role="time")
 _TS_RECV = Column("ts_recv_ns", "i64", "When the vendor's capture server received it.", unit="ns", role="time")
@@ -59,6 +61,7 @@ ES_TRADES = Table(
         _FLAGS,
     ),
     doc="Trades of outright ES futures in the vendor's order; identical rows are separate fills.",
+    split=_SPLIT,
     known=Known("ts_event_ns"),
 )
 
@@ -97,6 +100,7 @@ ES_MBP10 = Table(
         *_levels(),
     ),
     doc="Every event of the ten best levels with the book after it; a row group holds one contract, in vendor order.",
+    split=(*_SPLIT, *(column.name for column in _levels())),
     group_by="instrument_id",
     known=Known("ts_event_ns"),
 )

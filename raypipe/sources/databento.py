@@ -31,6 +31,8 @@ _MOST_METADATA = 1 << 26
 #: Longest record that a length byte can state.
 _LONGEST = 255 * 4
 _AGAIN = "fetch it again"
+#: Times from here on are no times.
+_UNDEFINED = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +260,8 @@ def _decoded(data: bytes, version: int, name: str) -> Header:
             version=version,
             dataset=str(found.dataset),
             schema="" if found.schema is None else str(found.schema),
-            start_ns=int(found.start),
-            end_ns=None if found.end is None else int(found.end),
+            start_ns=0 if int(found.start) >= _UNDEFINED else int(found.start),
+            end_ns=None if found.end is None or int(found.end) >= _UNDEFINED else int(found.end),
             stype_in="" if found.stype_in is None else str(found.stype_in),
             stype_out=str(found.stype_out),
             mappings=mappings,
