@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from raypipe.cli.app import App
 from raypipe.cli.options import DATE, PATH, Words, command
+
+if TYPE_CHECKING:
+    from raypipe.pipeline.market import SynthResult
 
 __all__ = ["synth"]
 
@@ -43,7 +46,37 @@ __all__ = ["synth"]
     click.Option(
         ["--history"], type=int, metavar="N", default=90, show_default=True, help="Earlier sessions with day bars only."
     ),
-    Words(["--datasets"], metavar="NAME..", default=["equities"], show_default=True, help="Data sets to write."),
+    Words(
+        ["--datasets"], metavar="NAME..", default=["equities"], show_default=True, help="Of equities, es and options."
+    ),
+    click.Option(
+        ["--es-sessions"],
+        type=int,
+        metavar="N",
+        default=9,
+        show_default=True,
+        help="How many of the first sessions have ES.",
+    ),
+    click.Option(
+        ["--mbp-sessions"],
+        type=int,
+        metavar="N",
+        default=2,
+        show_default=True,
+        help="How many of the last of these have order books and options.",
+    ),
+    click.Option(
+        ["--es-ratio"], type=float, metavar="X", default=10.05, show_default=True, help="ES points of one SPY dollar."
+    ),
+    click.Option(
+        ["--es-activity"],
+        type=float,
+        metavar="X",
+        default=1.0,
+        show_default=True,
+        help="2 million book records a session at 1.",
+    ),
+    click.Option(["--roll-session"], type=DATE, help="From it on the next ES contract leads."),
     click.Option(
         ["--level"], type=int, metavar="N", default=1, show_default=True, help="Compression level of the files, 1 to 9."
     ),
@@ -65,11 +98,16 @@ def synth(app: App, out: Path, force: bool, start_date: dt.date, **numbers: Any)
         "minute_rows": result.minute_rows,
         "planted": result.planted,
         "faults": [{"kind": kind, "key": key} for kind, key in result.faults],
+        "book_files": len(result.book_keys),
+        "trades": result.trades,
+        "book_records": result.book_records,
+        "option_prints": result.option_prints,
     }
     days, earlier = result.sessions, len(result.history)
     lines = [
         f"{len(result.keys)} files of {len(days)} sessions and {earlier} before them in {out}",
         f"{result.day_rows:,} day bars, {result.minute_rows:,} minute bars",
+        *_book_lines(result),
         f"{result.planted} planted answers in truth.json",
         *(f"damaged on purpose: {key} ({kind})" for kind, key in result.faults),
     ]
@@ -77,3 +115,10 @@ def synth(app: App, out: Path, force: bool, start_date: dt.date, **numbers: Any)
     first = (result.history or days)[0]
     app.notes.hint(f"next: raypipe ingest --from-dir {out} --start {first} --end {days[-1]}")
     return 0
+
+
+def _book_lines(result: SynthResult) -> list[str]:
+    if not result.book_keys:
+        return []
+    records = f"{result.trades:,} trades, {result.book_records:,} book records, {result.option_prints:,} option prints"
+    return [f"{records} in {len(result.book_keys)} files"]

@@ -5,6 +5,9 @@
     params -> universe -> market (days) -> minutes --+--> writer -> files, truth.json
                                     planted bars ----+
               truth: what follows from the plants        faults: damage to single files
+
+    es_days -> es_path, es_steps -> es_market (books) --+--> dbn_writer, opra -> DBN, OPRA csv
+                                                        +--> es_books: SPY's minutes, es_truth
 """
 
 from __future__ import annotations

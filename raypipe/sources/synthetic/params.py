@@ -13,7 +13,8 @@ __all__ = ["DATASETS", "UNIVERSE", "SynthParams", "SynthResult"]
 
 #: Ranks of the simulated universe: about as many names as the vendor's files hold.
 UNIVERSE = 11_000
-DATASETS: tuple[str, ...] = ("equities",)
+#: ``equities``: day and minute bars. ``es``: order books of ES, and SPY's minutes to match. ``options``: SPY options.
+DATASETS: tuple[str, ...] = ("equities", "es", "options")
 _LIMITS: dict[str, tuple[float, float]] = {
     "sessions": (1, 5_000),
     "symbols": (1, UNIVERSE),
@@ -21,6 +22,10 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     "history": (0, 5_000),
     "level": (1, 9),
+    "es_sessions": (1, 5_000),
+    "mbp_sessions": (0, 5_000),
+    "es_ratio": (9.6, 10.5),
+    "es_activity": (0.001, 10.0),
 }
 
 
@@ -47,7 +52,18 @@ class SynthParams:
     faults
         Kinds of :data:`~raypipe.sources.synthetic.FAULTS`, each put into one file of its own.
     datasets
-        Which data sets to write.
+        Which data sets to write; ``options`` needs ``es``.
+    es_sessions
+        How many of the first sessions have ES.
+    mbp_sessions
+        How many of the last of these have order books and option prints; signals of a session need seven sessions of
+        trades before it.
+    es_ratio
+        ES points of the first contract that are one SPY dollar. Not 10, so that dividing by ten shows.
+    es_activity
+        About 500 thousand trades, 2 million book records and 600 thousand 0DTE prints per session at 1.
+    roll_session
+        From it on the next ES contract leads; None rolls eight days before expiry.
 
     Raises
     ------
@@ -64,12 +80,20 @@ class SynthParams:
     level: int = 1
     faults: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ("equities",)
+    es_sessions: int = 9
+    mbp_sessions: int = 2
+    es_ratio: float = 10.05
+    es_activity: float = 1.0
+    roll_session: dt.date | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
             _check_range(name, getattr(self, name), low, high)
         _check_members("faults", self.faults, FAULTS)
         _check_members("datasets", self.datasets, DATASETS)
+        if "options" in self.datasets and "es" not in self.datasets:
+            msg = "options are priced off ES, which is not among the datasets"
+            raise UsageError(msg, hint="ask for es and options")
         if len(self.faults) > 2 * self.sessions:
             msg = f"{len(self.faults)} faults do not fit into the {2 * self.sessions} files of {self.sessions} sessions"
             raise UsageError(msg, hint="ask for more sessions or fewer faults")
@@ -93,6 +117,10 @@ class SynthResult:
         Expectations in ``truth.json``.
     faults
         Pairs (kind, key) of the damaged files.
+    book_keys
+        Files of order books, trades and options, sorted.
+    trades, book_records, option_prints
+        Records in them.
     """
 
     out: Path
@@ -103,6 +131,10 @@ class SynthResult:
     minute_rows: int
     planted: int
     faults: tuple[tuple[str, str], ...]
+    book_keys: tuple[str, ...] = ()
+    trades: int = 0
+    book_records: int = 0
+    option_prints: int = 0
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

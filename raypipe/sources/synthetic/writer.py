@@ -16,6 +16,7 @@ from raypipe.calendar import Session, calendar
 from raypipe.errors import UsageError
 from raypipe.sources.polygon_keys import DAY, MINUTE, find_key, key_of, published_ns
 from raypipe.sources.synthetic.bars import Bars, concat, day_bars
+from raypipe.sources.synthetic.es_books import BookWriter
 from raypipe.sources.synthetic.faults import TRANSFER_FAULTS, corrupt, gzip_bytes
 from raypipe.sources.synthetic.market import HistoryMaker, backward, forward
 from raypipe.sources.synthetic.minutes import Day, MinuteMaker
@@ -29,6 +30,7 @@ __all__ = ["write_market"]
 
 HEADER = b"ticker,volume,open,close,high,low,window_start,transactions\n"
 _LISTING, _TRUTH = "files_list.txt", "truth.json"
+_SPY = "SPY"
 _SPLITS, _TICKERS = "reference/splits.csv", "reference/tickers.csv"
 
 
@@ -93,6 +95,8 @@ def _clear(out: Path, force: bool) -> None:
         lines = listing.read_text().splitlines() if (out / _TRUTH).exists() and listing.exists() else []
         for key in filter(None, map(find_key, lines)):
             (out / key).unlink(missing_ok=True)
+        for old in (*out.glob("databento/*/*/*.dbn.zst"), *out.glob("us_options_opra/*/*/*/*.csv.gz")):
+            old.unlink()
     out.mkdir(parents=True, exist_ok=True)
 
 
@@ -114,6 +118,7 @@ class _Writer:
         self._out, self._params, self._progress = out, params, progress
         self._history, self._sessions = history, sessions
         self._market = universe(params.seed, params.symbols, params.activity)
+        self._books = BookWriter(out, params, sessions) if "es" in params.datasets else None
         names = sorted([*self._market.symbols, *PLANTED])
         self._index = {name: place for place, name in enumerate(names)}
         self._places = np.array([self._index[name] for name in self._market.symbols], np.int64)
@@ -126,16 +131,62 @@ class _Writer:
     def write(self) -> SynthResult:
         """Everything, bar files first: the truth stands for a whole market."""
         (self._out / _TRUTH).unlink(missing_ok=True)
+        if "equities" in self._params.datasets:
+            self._write_equities()
+        else:
+            self._write_books_alone()
+        faults = self._damage()
+        _write(self._out / _LISTING, _listing(self._sizes))
+        planted = self._planted()
+        _write(self._out / _TRUTH, _truth(self._params, planted, faults))
+        return dataclasses.replace(self._result(planted, faults), **self._book_figures())
+
+    def _write_equities(self) -> None:
         for number, day in enumerate(backward(self._params.seed, self._history, self._market), start=1):
             self._write_history(day, -number)
         for number, day in enumerate(forward(self._params.seed, self._sessions, self._market)):
             self._write_session(day, number)
-        faults = self._damage()
         _write(self._out / _TICKERS, _tickers(self._market))
         _write(self._out / _SPLITS, self._splits())
-        _write(self._out / _LISTING, _listing(self._sizes))
-        planted = [*expectations(self._sessions, self._history), *self._regime.entries()]
-        _write(self._out / _TRUTH, _truth(self._params, planted, faults))
+
+    def _write_books_alone(self) -> None:
+        """ES, options and SPY's minutes, and no other symbol."""
+        self._history = []
+        for number, session in enumerate(self._sessions, start=1):
+            spy = self._spy(session)
+            if len(spy):
+                self._put(key_of(MINUTE, session.date), HEADER + self._text.rows(spy))
+                days = day_bars(spy, session)
+                self._put(key_of(DAY, session.date), HEADER + self._text.rows(days))
+                self._rows[MINUTE.name] += len(spy)
+                self._rows[DAY.name] += len(days)
+            self._progress(number, len(self._sessions))
+        _write(self._out / _TICKERS, b"ticker,type\nSPY,ETF\n")
+        _write(self._out / _SPLITS, b"ticker,execution_date,split_from,split_to\n")
+
+    def _planted(self) -> list[Entry]:
+        """Expectations of all data sets; the files of books are whole from here on."""
+        planted: list[Entry] = []
+        if "equities" in self._params.datasets:
+            planted += [*expectations(self._sessions, self._history), *self._regime.entries()]
+        if self._books:
+            self._books.close()
+            planted += self._books.entries
+        return planted
+
+    def _book_figures(self) -> dict[str, Any]:
+        if not self._books:
+            return {}
+        trades, records = self._books.records
+        keys = tuple(sorted(self._books.sizes))
+        return {
+            "book_keys": keys,
+            "trades": trades,
+            "book_records": records,
+            "option_prints": self._books.option_prints,
+        }
+
+    def _result(self, planted: list[Entry], faults: tuple[tuple[str, str], ...]) -> SynthResult:
         return SynthResult(
             out=self._out,
             keys=tuple(sorted(self._sizes)),
@@ -155,7 +206,9 @@ class _Writer:
 
     def _write_session(self, day: Day, number: int) -> None:
         text, days, rows = bytearray(HEADER), [], 0
-        for bars in self._merged(day, planted_bars(day.session, number, self._index)):
+        spy = self._spy(day.session)
+        scripted = concat([planted_bars(day.session, number, self._index), spy]).sorted()
+        for bars in self._merged(day, scripted, self._index[_SPY] if len(spy) else -1):
             text += self._text.rows(bars)
             days.append(day_bars(bars, day.session))
             rows += len(bars)
@@ -163,12 +216,23 @@ class _Writer:
         self._rows[MINUTE.name] += rows
         self._write_day(day, number, concat(days))
 
-    def _merged(self, day: Day, planted: Bars) -> Iterator[Bars]:
-        """Blocks of simulated bars with the scripted ones in their places; no symbol is in two blocks."""
+    def _spy(self, session: Session) -> Bars:
+        """SPY's bars as ES makes them; none in a session without ES."""
+        if self._books and self._books.has(session):
+            return self._books.write(session).bars(self._index[_SPY])
+        none = np.empty(0, np.int64)
+        return Bars(none, none, np.empty((0, 4), np.int64), none, none)
+
+    def _merged(self, day: Day, planted: Bars, replaced: int) -> Iterator[Bars]:
+        """Blocks of simulated bars with the scripted ones in their places; no symbol is in two blocks.
+
+        The simulated bars of the symbol ``replaced`` are left out.
+        """
         begin = 0
         for last, bars in MinuteMaker(self._params.seed, day, self._market, self._places).blocks():
             end = int(np.searchsorted(planted.symbol, last, side="right"))
-            yield concat([bars, planted.take(np.arange(begin, end))]).sorted()
+            kept = bars.take(np.flatnonzero(bars.symbol != replaced))
+            yield concat([kept, planted.take(np.arange(begin, end))]).sorted()
             begin = end
         yield planted.take(np.arange(begin, len(planted)))
 
@@ -248,11 +312,15 @@ def _published(key: str) -> str:
     return dt.datetime.fromtimestamp(published_ns(date) // 10**9, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
 def _truth(params: SynthParams, planted: list[Entry], faults: Sequence[tuple[str, str]]) -> bytes:
     """JSON with one expectation per line."""
     head: dict[str, Any] = {
         "seed": params.seed,
-        "params": dataclasses.asdict(params) | {"start_date": params.start_date.isoformat()},
+        "params": {name: _plain(value) for name, value in dataclasses.asdict(params).items()},
         "faults": [{"kind": kind, "key": key} for kind, key in faults],
     }
     lines = ",\n".join(json.dumps(entry, allow_nan=False) for entry in planted)
