@@ -10,7 +10,6 @@ from functools import cached_property
 
 import numpy as np
 
-from raypipe.calendar import NS_PER_MINUTE
 from raypipe.features.touch.scene import Scene
 from raypipe.schema.touches import LEVEL_KINDS
 
@@ -93,17 +92,8 @@ class Neighbours:
     @cached_property
     def _strikes(self) -> np.ndarray:
         """Strikes that are levels at each row, usd, NaN where one is not yet; float64 (touches, strikes)."""
-        from raypipe.kernels.strikes import strikes_with
-
-        greeks = self._scene.greeks
-        strike_e3, prints = strikes_with(
-            greeks["strike_e3"].to_numpy(), greeks["size"].to_numpy(), self._levels.strike_min_contracts
-        )
-        # A print is known after its latency, and strikes are looked at when a minute begins.
-        known_ns = greeks["ts_event_ns"].to_numpy()[prints] + self._scene.params.options.option_latency_ms * 1_000_000
-        born_ns = (known_ns // NS_PER_MINUTE + 1) * NS_PER_MINUTE
-        there = born_ns <= self._scene.decision_ns[:, None]
-        return np.where(there, strike_e3 / 1000.0, np.nan)
+        there = self._scene.strikes.born_ns <= self._scene.decision_ns[:, None]
+        return np.where(there, self._scene.strikes.price, np.nan)
 
 
 def _smallest(away: np.ndarray) -> np.ndarray:

@@ -6,15 +6,15 @@ touching trade itself shows in ``spot`` alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from raypipe.calendar import Session
+from raypipe.calendar import NS_PER_MINUTE, Session
 from raypipe.schema.books import ES_MBP10, ES_TRADES, POINTS_PER_TICK
 from raypipe.schema.family import Inputs
 from raypipe.schema.frames import floats
@@ -29,7 +29,7 @@ from raypipe.schema.touches import (
 )
 from raypipe.schema.warmup import Bars, WarmSession, front_bars, front_contract, warm_sessions
 
-__all__ = ["FrontBook", "Scene", "Trades", "scene_of", "warm_up"]
+__all__ = ["FrontBook", "Scene", "Strikes", "Trades", "scene_of", "warm_up"]
 
 
 class Trades(NamedTuple):
@@ -42,6 +42,13 @@ class Trades(NamedTuple):
     ticks: np.ndarray
     size: np.ndarray
     side: np.ndarray
+
+
+class Strikes(NamedTuple):
+    """Prices of strikes, ascending, float64 usd, and from when on each is a level, int64 ns. Shape (strikes,) each."""
+
+    price: np.ndarray
+    born_ns: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,7 @@ class Scene:
     greeks: pa.Table
     ratios: pa.Table
     _added: dict[str, pa.Array] = field(default_factory=dict)
+    _shared: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         rows: int = self.touches.num_rows
@@ -136,6 +144,12 @@ class Scene:
         """Make the columns of a group known to those after it."""
         self._added.update({name: _whole(column) for name, column in columns.items()})
 
+    def once(self, name: str, make: Callable[[Scene], Any]) -> Any:
+        """What several groups need: made by the first that asks for it, handed to all."""
+        if name not in self._shared:
+            self._shared[name] = make(self)
+        return self._shared[name]
+
     def usd(self, ticks: np.ndarray) -> np.ndarray:
         """ES ticks as dollars of SPY, at each row's own ratio."""
         dollars: np.ndarray = ticks * POINTS_PER_TICK / self.values("es_spy_ratio")
@@ -157,6 +171,20 @@ class Scene:
         """Bars of the sessions before on this one's price basis, older first; NaN before a roll of unknown size."""
         return tuple(one.adjusted for one in self.warm)
 
+    @cached_property
+    def strikes(self) -> Strikes:
+        """Strikes that become levels in the course of the session."""
+        from raypipe.kernels.strikes import strikes_with
+
+        strike_e3, prints = strikes_with(
+            self.greeks["strike_e3"].to_numpy(),
+            self.greeks["size"].to_numpy(),
+            self.params.levels.strike_min_contracts,
+        )
+        # A print is known after its latency, and strikes are looked at when a minute begins.
+        known_ns = self.greeks["ts_event_ns"].to_numpy()[prints] + self.params.options.option_latency_ms * 1_000_000
+        return Strikes(strike_e3 / 1000.0, (known_ns // NS_PER_MINUTE + 1) * NS_PER_MINUTE)
+
     def ratio_at(self, ts_ns: np.ndarray) -> np.ndarray:
         """ES / SPY in force at each moment, float64; NaN before the first."""
         from_ns = self.ratios["valid_from_ns"].to_numpy()
@@ -166,7 +194,7 @@ class Scene:
 
 
 def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return column.unify_dictionaries().combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def warm_up(params: SignalsParams) -> int:
