@@ -19,12 +19,12 @@ from raypipe.lake.store import Lake
 from raypipe.pipeline.driver import Progress, RunResult, execute
 from raypipe.pipeline.executor import Executor, Process, Serial
 from raypipe.pipeline.job import Outcome
+from raypipe.pipeline.memory import peak_rss_bytes
 from raypipe.pipeline.nodes import ONCE
 from raypipe.pipeline.plan import Plan, Request, make_plan
 from raypipe.pipeline.quality import check_coverage
 from raypipe.pipeline.record import RunRecord, last_run, new_run_id, read_record, unfinished, write_record
 from raypipe.pipeline.views import declared_tables, write_report
-from raypipe.pipeline.work import peak_rss_bytes
 from raypipe.redact import redact
 
 __all__ = [

@@ -7,15 +7,11 @@ goes wrong becomes the Outcome of the targets concerned, and the other targets g
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import itertools
-import resource
-import sys
 import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +23,7 @@ from raypipe.lake.manifest import Manifest
 from raypipe.lake.store import Lake
 from raypipe.pipeline.fingerprint import params_digest
 from raypipe.pipeline.job import Failure, Job, Outcome, Target, failed_outcomes
+from raypipe.pipeline.memory import collect, give_back, peak_rss_bytes
 from raypipe.pipeline.raw import ONCE
 from raypipe.pipeline.stages import Built, Stage, family_catalog, stage_named, stage_of_table
 from raypipe.schema.family import Inputs, Params, Read, Result
@@ -252,22 +249,11 @@ def run_job(job: Job) -> list[Outcome]:
         failed |= {(o.table, o.partition) for o in outcomes if o.status != "built"}
         if targets[-1] is _last_of_partition(job.targets, targets[-1].partition):
             work.forget(targets[-1].partition)
-    _collect(job)
-    return outcomes
-
-
-def _collect(job: Job) -> None:
-    """Leave nothing behind in a long-lived worker. What the first job imported is never looked at again."""
+        if job.cost >= _COLLECT_ABOVE_CPU_SECONDS and targets[0].stage not in family_catalog():
+            give_back()
     if job.cost >= _COLLECT_ABOVE_CPU_SECONDS:
-        gc.collect()
-        _freeze_imports()
-        # What Arrow holds back for itself, numpy cannot use: the next session's peak was 100 MB higher.
-        pa.default_memory_pool().release_unused()
-
-
-@lru_cache(maxsize=1)
-def _freeze_imports() -> None:
-    gc.freeze()
+        collect()
+    return outcomes
 
 
 def run_job_json(text: str) -> str:
@@ -335,12 +321,6 @@ def _built(built: Built, seconds: float, cpu_seconds: float) -> Outcome:
         peak_rss_bytes=peak_rss_bytes(),
         findings=built.findings,
     )
-
-
-def peak_rss_bytes() -> int:
-    """Peak resident memory of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def describe(error: BaseException) -> Failure:
