@@ -210,8 +210,8 @@ def _waves(
         jobs = []
         for groups in waves[level].values():
             groups.sort(key=lambda members: members[0].partition)
-            for share in _shares(groups, _jobs(nodes, groups, workers)):
-                jobs.append(make_job(lake, nodes, [node for group in share for node in group], plain))
+            shares = _shares(groups, _jobs(nodes, groups, workers))
+            jobs += [make_job(lake, nodes, [node for group in share for node in group], plain) for share in shares]
         made.append(tuple(sorted(jobs, key=lambda job: -job.cost)))
     return tuple(made)
 
