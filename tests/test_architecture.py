@@ -49,8 +49,11 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"pipeline", "acquisition", "config", "report", "audit"},
     "__main__": {"cli"},
 }
-#: Single modules beyond that: the list of all stages, which names every Params of a stage.
-ALLOWED_MODULES = {"config": {"raypipe.pipeline.stages"}}
+#: Single modules beyond that: the list of all stages, which names every Params of a stage; what the root offers.
+ALLOWED_MODULES = {
+    "config": {"raypipe.pipeline.stages"},
+    "raypipe": {"raypipe.config", "raypipe.pipeline.signals_frame"},
+}
 EDGES = {"tasks": {"pipeline", "config"}, "tuning": {"pipeline", "config", "models"}}
 
 HEAVY = ("ray", "lightgbm", "xgboost", "catboost", "numba", "pandas")

@@ -26,7 +26,7 @@ from raypipe.schema.warmup import Bars, front_bars, front_contract, trailing_mea
 if TYPE_CHECKING:
     from raypipe.kernels.signal_labels import Passed, Windows
 
-__all__ = ["HORIZONS", "SIGNAL_LABELS", "SignalLabelsParams", "compute"]
+__all__ = ["FAMILY", "HORIZONS", "SIGNAL_LABELS", "SignalLabelsParams", "compute"]
 
 #: Minutes of each horizon by its suffix.
 HORIZONS = {"2min": 2, "4min": 4, "8min": 8}
@@ -386,7 +386,7 @@ def _fixed(tape: _Tape, touched: _Touched, params: SignalLabelsParams) -> dict[s
     return {f"{name}_{_FIXED_MINUTES}min": values for name, values in columns.items()}
 
 
-_FAMILY = Family(
+FAMILY = Family(
     "signal_labels",
     1,
     SignalLabelsParams,

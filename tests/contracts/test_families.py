@@ -49,6 +49,7 @@ SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
             "max_entry_delay_minutes": 20,
         },
     ),
+    "signal_labels": ({"signals": {"labels": {"anchor": "confirmation", "max_stale_s": 20}, "bars": {"atr_bars": 5}}},),
     "range_expansion": ({"lookback_rows": 2, "window_sessions": 3, "rel_threshold": 1.0},),
     "dataset": ({"price_filter": True, "price_max": 100.0, "price_min": 3.0, "max_feature_age_sessions": 2},),
 }
