@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -143,7 +145,7 @@ def test_a_wall_is_not_cleared_at_once() -> None:
     book = filled_book()
     rows = book.run([step(50, WALL_SET, ASK, MIDDLE, 10)])
     assert rows == []
-    rows = book.run(*taker(3 << 17, 0, 16 * (MIDDLE + 50)))
+    rows = book.run(*taker(3 << 17, 1 << 16, 16 * (MIDDLE + 50)))
     assert [(r["action"], r["size"]) for r in rows] == [("T", 1), ("M", 9)]
 
 
@@ -167,7 +169,7 @@ def test_rows_follow_from_their_changes(seed: int) -> None:
     steps = [(100 + 40 * k, RANDOM, 16 * MIDDLE + 40 * (k // 20 % 5), 30, 0, 0, 0) for k in range(400)]
     rows = book.run(steps, words)
     assert len(rows) > 300
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in itertools.pairwise(rows):
         side, tick, added, canceled, filled = after["change"]
         for k, name in enumerate(("bid", "ask")):
             old, new = ({t: lots for t, lots, _ in row[name]} for row in (before, after))
