@@ -32,6 +32,12 @@ from raypipe.schema.warmup import Bars, WarmSession, front_bars, front_contract,
 __all__ = ["FrontBook", "Scene", "Strikes", "Trades", "scene_of", "warm_up"]
 
 
+#: Rows of a chunk of the book: what its readers turn into arrays at once.
+_CHUNK_ROWS = 131_072
+#: Rows of the front contract stand together in the lake; where they do not, one copy beats many slices.
+_MOST_SLICES = 16
+
+
 class Trades(NamedTuple):
     """Trades of the front contract within the electronic session, in the vendor's order. Shape (trades,) each.
 
@@ -55,7 +61,7 @@ class Strikes(NamedTuple):
 class FrontBook:
     """Book events of one contract within a window, chunk by chunk as they are stored; may be walked again.
 
-    A chunk that holds nothing else is handed on without a copy.
+    Rows of one contract stand together in the lake, and are then handed on without a copy.
     """
 
     events: pa.Table
@@ -63,16 +69,18 @@ class FrontBook:
     window_ns: tuple[int, int]
 
     def __iter__(self) -> Iterator[pa.Table]:
-        for batch in self.events.to_batches():
-            kept = self._kept(batch)
-            if kept.num_rows:
-                yield pa.Table.from_batches([kept])
+        for batch in self.events.to_batches(max_chunksize=_CHUNK_ROWS):
+            yield from map(pa.Table.from_batches, self._kept(batch))
 
-    def _kept(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _kept(self, batch: pa.RecordBatch) -> Iterator[list[pa.RecordBatch]]:
         instrument, ts_ns = batch.column("instrument_id").to_numpy(), batch.column("ts_event_ns").to_numpy()
         start_ns, end_ns = self.window_ns
         keep = (instrument == self.instrument_id) & (ts_ns >= start_ns) & (ts_ns < end_ns)
-        return batch if keep.all() else batch.filter(pa.array(keep))
+        edges = np.flatnonzero(np.diff(keep, prepend=False, append=False)).reshape(-1, 2)
+        if len(edges) > _MOST_SLICES:
+            yield [batch.filter(pa.array(keep))]
+        elif len(edges):
+            yield [batch.slice(int(first), int(last - first)) for first, last in edges]
 
 
 @dataclass

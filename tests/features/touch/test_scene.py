@@ -6,6 +6,7 @@ import datetime as dt
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from raypipe.calendar import calendar
@@ -78,6 +79,16 @@ def test_a_chunk_of_the_front_contract_alone_is_not_copied():
     (chunk,) = FrontBook(table, FRONT, (BEGIN, END))
     address = [t["ts_event_ns"].chunk(0).buffers()[1].address for t in (table, chunk)]
     assert address[0] == address[1]
+
+
+@pytest.mark.parametrize("every", [2, 1000])
+def test_rows_of_two_contracts_in_any_pattern(every):
+    rows = [
+        {**trade_rows()[3], "price_ticks": i, "instrument_id": FRONT if (i // every) % 2 else BACK} for i in range(3000)
+    ]
+    table = build(ES_MBP10, [{**row, "depth": 0} for row in rows])
+    chunks = list(FrontBook(table, FRONT, (BEGIN, END)))
+    assert pa.concat_tables(chunks).equals(table.filter(pc.equal(table["instrument_id"], FRONT)))
 
 
 def test_the_warm_up_is_as_long_as_its_users_need():
