@@ -1,0 +1,253 @@
+"""What was added to a book, canceled in it and taken from it: one pass over its ten best levels, record by record.
+
+A record's own size is not the change that it made, and its action does not say why size left: both are read from the
+difference of successive books, and trades tell fills from cancels. Depth that scrolls into or out of sight is neither.
+
+Only a *settled* book counts as a state: the last record of its event, not crossed, with something in it. What
+changed since the settled book before is dated at that moment, so that the flow of any span of time adds up exactly
+from the book at its start to the book at its end.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raypipe.kernels._book import CLOCKS, Clock, Pass, Prints
+from raypipe.kernels._book_scans import BLOCK, DBN_WORDS, Heads, scan_columns, scan_records, write_marks
+from raypipe.kernels._jit import as_input
+
+__all__ = [
+    "ASK",
+    "BID",
+    "DEPTH",
+    "NEVER",
+    "NO_ASK_LIMIT",
+    "NO_BID_LIMIT",
+    "Book",
+    "BookColumns",
+    "BookScan",
+    "Flow",
+    "Limits",
+    "Marks",
+    "Prints",
+]
+
+#: Sides, as places in arrays and as codes of the flow.
+BID, ASK = 0, 1
+#: Levels of a side in a record.
+DEPTH = 10
+#: Time of a book where there was none.
+NEVER = np.iinfo(np.int64).min
+#: Limits of a side that shows fewer than ten levels, and hence all it has.
+NO_BID_LIMIT, NO_ASK_LIMIT = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+
+_FIRST_CAPACITY = 1 << 16
+
+
+class BookColumns(NamedTuple):
+    """Records of one contract as columns; (records,) each, and ten of each level column."""
+
+    time_ns: NDArray[np.int64]
+    action: NDArray[np.uint8]
+    """The vendor's ASCII code; 0 unknown."""
+    flags: NDArray[np.uint8]
+    side: NDArray[np.int8]
+    """1 bid or buy, -1 ask or sell, 0 unknown."""
+    tick: NDArray[np.int32]
+    """Price of the record; read only where the action is a trade."""
+    size: NDArray[np.uint32]
+    bid_ticks: tuple[NDArray[np.int32], ...]
+    ask_ticks: tuple[NDArray[np.int32], ...]
+    bid_sizes: tuple[NDArray[np.uint32], ...]
+    """0 = no such level, whatever its tick."""
+    ask_sizes: tuple[NDArray[np.uint32], ...]
+
+
+class Flow(NamedTuple):
+    """Changes of resting size, a row per price and record that changed it; (rows,) each, in time order."""
+
+    time_ns: NDArray[np.int64]
+    """When the book that shows the change was settled."""
+    side: NDArray[np.int8]
+    tick: NDArray[np.int32]
+    added: NDArray[np.int32]
+    canceled: NDArray[np.int32]
+    filled: NDArray[np.int32]
+    view: NDArray[np.int32]
+    """Size that came into sight, negative: that went out of it."""
+
+
+class Limits(NamedTuple):
+    """How deep the settled book was in sight, a row per change; (changes,) each."""
+
+    time_ns: NDArray[np.int64]
+    bid: NDArray[np.int32]
+    """Tick of the tenth bid; `NO_BID_LIMIT` if there are fewer."""
+    ask: NDArray[np.int32]
+
+
+class Marks(NamedTuple):
+    """The last book settled before each of some moments."""
+
+    at_ns: NDArray[np.int64]
+    """The moments, ascending; int64 (marks,)."""
+    time_ns: NDArray[np.int64]
+    """When that book was settled; `NEVER` if there was none. int64 (marks,)."""
+    row: NDArray[np.int64]
+    """Rows of the flow up to that book; int64 (marks,)."""
+    load: NDArray[np.int64]
+    """Size of the ten levels x ns, summed from the first settled book to the moment; int64 (marks, 2 sides)."""
+    tick: NDArray[np.int32]
+    """int32 (marks, 2 sides, 10 levels)."""
+    size: NDArray[np.int32]
+    """0 = no such level; int32 (marks, 2 sides, 10 levels)."""
+
+
+class Book(NamedTuple):
+    """What one pass over the records leaves."""
+
+    flow: Flow
+    limits: Limits
+    marks: Marks
+    first_ns: int
+    """When the first book was settled; `NEVER` if none was."""
+    unnamed: int
+    """Records without action, whose fills follow from traded volume."""
+
+
+class BookScan:
+    """One pass over the records of a contract, in pieces of any length; the pieces never change the result.
+
+    1. The common view of two successive books are the prices no deeper than the shallower of their tenth levels; a
+       side with fewer levels shows everything. A change inside it is liquidity, outside it is view.
+    2. A trade lends its size to its price on the resting side; what is removed there next counts as filled up to
+       that size. The rest expires once the first record of a later time has been compared.
+    3. Clears, snapshots and maybe-bad records change nothing but view.
+    4. A record without action takes the trades after the record before it, up to its own time, for pending.
+
+    Parameters
+    ----------
+    marks_ns
+        Moments of which the settled book before is kept; int64 (marks,), ascending.
+    prints
+        Trades of the same contract, for records without action.
+    """
+
+    def __init__(self, marks_ns: NDArray[np.int64], prints: Prints | None = None) -> None:
+        self._at = as_input(marks_ns, np.int64)
+        self._prints = _prints(prints)
+        self._clock = np.zeros(CLOCKS, np.int64)
+        self._clock[[Clock.RECORD_NS, Clock.SETTLED_NS, Clock.PENDING_NS, Clock.FIRST_NS]] = NEVER
+        self._ticks, self._sizes = (np.zeros((3, 2, DEPTH), np.int64) for _ in range(2))
+        self._pending = np.zeros((4096, 3), np.int64)
+        self._flow = _flow(_FIRST_CAPACITY)
+        self._limits = _limits(_FIRST_CAPACITY)
+        self._marks = _marks(self._at)
+        self._block = np.empty((2, DEPTH, BLOCK), np.int32), np.empty((2, DEPTH, BLOCK), np.uint32)
+        self._changed = np.empty((2, BLOCK), np.uint16)
+
+    def columns(self, records: BookColumns) -> None:
+        """Take the next records, given as columns."""
+        heads = [as_input(records[k], kind) for k, kind in enumerate(_HEADS)]
+        levels = (records.bid_ticks, records.ask_ticks), (records.bid_sizes, records.ask_sizes)
+        for start in range(0, len(records.time_ns), BLOCK):
+            part = slice(start, start + BLOCK)
+            count = self._load(levels, part)
+            scan_columns(
+                Heads._make(head[part] for head in heads), *self._block, self._changed, self._ready(count), self._prints
+            )
+
+    def records(self, words: NDArray[np.int64], instrument_id: int, nanos_per_tick: int) -> None:
+        """Take the next records of a Databento file, in their binary form.
+
+        Parameters
+        ----------
+        words
+            MBP-10 records as little-endian words; int64 (records, 46 or more).
+        instrument_id
+            Records of other contracts and kinds are passed over.
+        nanos_per_tick
+            Price of one tick in 1e-9.
+        """
+        if words.ndim != 2 or words.shape[1] < DBN_WORDS:
+            msg = f"records have the shape {words.shape}, expected (records, {DBN_WORDS} or more)"
+            raise ValueError(msg)
+        scan_records(as_input(words, np.int64), instrument_id, nanos_per_tick, self._ready(len(words)), self._prints)
+
+    def finish(self) -> Book:
+        """What the pass found. Changes after the last settled book are left out: nobody could rely on them."""
+        write_marks(self._ready(0), np.iinfo(np.int64).max)
+        rows, changes = int(self._clock[Clock.SETTLED_ROWS]), int(self._clock[Clock.LIMITS])
+        return Book(
+            Flow(*(as_input(values[:rows]) for values in self._flow)),
+            Limits(*(as_input(values[:changes]) for values in self._limits)),
+            Marks(self._at, *(as_input(values) for values in self._marks)),
+            int(self._clock[Clock.FIRST_NS]),
+            int(self._clock[Clock.UNNAMED]),
+        )
+
+    def _load(self, levels: _Levels, part: slice) -> int:
+        """Copy a part of the level columns into the block: the kernel then reads memory that stays in the cache."""
+        count = 0
+        for block, sides in zip(self._block, levels, strict=True):
+            for side, columns in enumerate(sides):
+                for level, values in enumerate(columns):
+                    piece = values[part]
+                    count = len(piece)
+                    block[side, level, :count] = piece
+        return count
+
+    def _ready(self, records: int) -> Pass:
+        """The state of the pass, with room for whatever that many records can change."""
+        self._flow = _grown(self._flow, int(self._clock[Clock.ROWS]) + 4 * DEPTH * records)
+        self._limits = _grown(self._limits, int(self._clock[Clock.LIMITS]) + records)
+        carried = self._clock, self._ticks, self._sizes, self._pending
+        return Pass._make((*carried, *self._flow, *self._limits, self._at, *self._marks))
+
+
+_HEADS = (np.int64, np.uint8, np.uint8, np.int8, np.int32, np.uint32)
+_Columns = tuple[NDArray[Any], ...]
+_Levels = tuple[tuple[_Columns, _Columns], tuple[_Columns, _Columns]]
+
+
+def _prints(prints: Prints | None) -> Prints:
+    kinds = (np.int64, np.int32, np.int64, np.int8)
+    columns: tuple[NDArray[Any], ...] = (np.empty(0),) * len(kinds) if prints is None else prints
+    return Prints._make(as_input(values, kind) for values, kind in zip(columns, kinds, strict=True))
+
+
+def _flow(capacity: int) -> tuple[NDArray[Any], ...]:
+    kinds = (np.int64, np.int8, np.int32, np.int32, np.int32, np.int32, np.int32)
+    return tuple(np.empty(capacity, kind) for kind in kinds)
+
+
+def _limits(capacity: int) -> tuple[NDArray[Any], ...]:
+    return tuple(np.empty(capacity, kind) for kind in (np.int64, np.int32, np.int32))
+
+
+def _marks(at_ns: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+    count = len(at_ns)
+    return (
+        np.full(count, NEVER, np.int64),
+        np.zeros(count, np.int64),
+        np.zeros((count, 2), np.int64),
+        np.zeros((count, 2, DEPTH), np.int32),
+        np.zeros((count, 2, DEPTH), np.int32),
+    )
+
+
+def _grown(columns: tuple[NDArray[Any], ...], wanted: int) -> tuple[NDArray[Any], ...]:
+    """The same columns with room for some rows; doubled, so that growth costs no more than the rows themselves."""
+    have = len(columns[0])
+    if have >= wanted:
+        return columns
+    more = max(wanted, 2 * have)
+    grown = []
+    for values in columns:
+        new = np.empty(more, values.dtype)
+        new[:have] = values
+        grown.append(new)
+    return tuple(grown)
