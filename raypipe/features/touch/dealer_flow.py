@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,11 +35,11 @@ def _columns() -> tuple[Column, ...]:
         "accel_1m": ("Flow of the last minute less that of the minute before.", "shares / usd / min"),
         "accel_3m": ("Flow of the last three minutes less that of the three before, per minute.", "shares / usd / min"),
     }
-    made = []
-    for name, (doc, unit) in said.items():
-        own = f"gamma_flow_{name}"
-        made.append(Column(own, "f64", doc, unit, _NO_PRINTS))
-        made.append(Column(f"dealer_flow_{name}", "f64", doc, unit, _NO_PRINTS, alias_of=own))
+    made: list[Column] = []
+    for names in (("velocity",), ("impulse",), ("accel_1m", "accel_3m")):
+        own = [Column(f"gamma_flow_{name}", "f64", *said[name], _NO_PRINTS) for name in names]
+        made += own
+        made += [replace(one, name=one.name.replace("gamma", "dealer"), alias_of=one.name) for one in own]
     made.append(Column("dealer_pressure", "f64", "tanh of the velocity: + where dealers turn short.", "1", _NO_PRINTS))
     made.append(Column("dealer_pressure_accel", "f64", "The same of gamma_flow_accel_1m.", "1", _NO_PRINTS))
     return tuple(made)
