@@ -15,6 +15,7 @@ from raypipe.errors import PartitionError, ShortObjectError, SourceError, Storag
 from raypipe.lake.objects import ObjectStore, is_missing
 from raypipe.lake.store import Lake
 from raypipe.lake.writer import Receipt as Committed
+from raypipe.pipeline.books import BOOK_SOURCES
 from raypipe.pipeline.job import Target
 from raypipe.pipeline.raw import RAW_DATASETS, parse_once
 from raypipe.pipeline.stages import Built, Stage
@@ -166,4 +167,5 @@ SOURCES = (
     _once_source("reference", "raw/reference", REFERENCE),
     _session_source("day_aggs", "daily", "raw/day_aggs", DAY_AGGS, cost=0.02, chunk=16, fuse="day", memory=200 << 20),
     _session_source("minute_aggs", "minute", "raw/minute_aggs", MINUTE_AGGS, cost=0.6, fuse="minute", memory=600 << 20),
+    *BOOK_SOURCES,
 )

@@ -18,7 +18,7 @@ from raypipe.lake.manifest import InputSummary, Manifest
 from raypipe.lake.store import Lake
 from raypipe.pipeline.fingerprint import fingerprint, params_digest, summarise
 from raypipe.pipeline.job import InputRef, Span
-from raypipe.pipeline.raw import SYMBOL_RAW, RawIndex
+from raypipe.pipeline.raw import SYMBOL_RAW, RawIndex, sources_of
 from raypipe.pipeline.stages import Stage
 from raypipe.schema.family import Params, Read
 from raypipe.schema.spec import Table
@@ -108,7 +108,7 @@ class Nodes:
     def __init__(
         self, lake: Lake, params: Mapping[str, Params], stages: Sequence[Stage], *, allow_holes: bool = False
     ) -> None:
-        self.raw = RawIndex(lake)
+        self.raw = RawIndex(lake, sources_of(params.values()))
         self._views = {
             stage.table(params[stage.name]).name: _StageView(stage, params[stage.name], lake) for stage in stages
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -21,13 +21,15 @@ from raypipe.acquisition.receipts import (
     receipt_of,
 )
 from raypipe.lake.store import Lake
+from raypipe.pipeline.book_files import BOOK_RAW, BookFiles
 from raypipe.pipeline.daily_index import DAILY_RAW, DailyIndex
-from raypipe.schema.family import Finding, Slice
+from raypipe.schema.family import Finding, Params, Slice
+from raypipe.schema.signals import SignalPart, SignalsParams, SourceParams
 from raypipe.schema.spec import Table
 from raypipe.sources.instruments import read_reference, read_splits
 from raypipe.sources.polygon_keys import DAY, MINUTE
 
-__all__ = ["ONCE", "RAW_DATASETS", "SYMBOL_RAW", "RawIndex", "parse_once"]
+__all__ = ["ONCE", "RAW_DATASETS", "SYMBOL_RAW", "RawIndex", "parse_once", "sources_of"]
 
 #: Raw inputs with a file per session, by the name that stages read them under.
 RAW_DATASETS = {"raw/day_aggs": DAY, "raw/minute_aggs": MINUTE}
@@ -49,10 +51,13 @@ class RawIndex:
     ----------
     lake
         The lake; files stand under ``raw/`` with the vendor's own keys.
+    sources
+        Where files of books and prints are, if not there.
     """
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, sources: SourceParams | None = None) -> None:
         self._lake = lake
+        self._books = BookFiles(lake.store, sources)
         self._files: dict[tuple[str, str], RawFile | None] = {}
         self._receipts: dict[str, dict[str, Receipt]] = {}
         self._once_rows: dict[str, tuple[pa.Table, np.ndarray]] = {}
@@ -63,6 +68,8 @@ class RawIndex:
             return [ONCE] if self.get(table, ONCE) else []
         if table in SYMBOL_RAW:
             return self._daily.symbols
+        if table in BOOK_RAW:
+            return self._books.partitions(table)
         return [day.isoformat() for day in self._inventories[table].sessions]
 
     def get(self, table: str, partition: str) -> RawFile | None:
@@ -71,11 +78,18 @@ class RawIndex:
             return self._daily.get(partition)
         key = (table, partition)
         if key not in self._files:
-            self._files[key] = self._once_file(table) if table in _ONCE else self._file(table, partition)
+            self._files[key] = self._find(table, partition)
         return self._files[key]
+
+    def _find(self, table: str, partition: str) -> RawFile | None:
+        if table in BOOK_RAW:
+            return self._books.get(table, partition)
+        return self._once_file(table) if table in _ONCE else self._file(table, partition)
 
     def weight(self, table: str) -> float:
         """Mean size of a raw input's files against those of a full market: what costs are scaled by."""
+        if table in BOOK_RAW:
+            return self._books.weight(table)
         sizes = [stat.size for stat in self._inventories[table].sessions.values()] if table in RAW_DATASETS else []
         return min(max(sum(sizes) / len(sizes) / _FULL_BYTES[table], _LEAST_WEIGHT), 2.0) if sizes else 1.0
 
@@ -137,3 +151,11 @@ class RawIndex:
 def parse_once(table: str, data: bytes, name: str, noted: list[Finding] | None = None) -> pa.Table:
     """Read the raw file of a once-table; what is worth telling is added to ``noted``."""
     return _ONCE[_RAW_OF[table]](data, name, noted)
+
+
+def sources_of(params: Iterable[Params]) -> SourceParams | None:
+    """Where parameter sets say that files of books and prints are; None if none of them has a say."""
+    for one in params:
+        if isinstance(one, SignalPart | SignalsParams):
+            return (one.signals if isinstance(one, SignalPart) else one).sources
+    return None

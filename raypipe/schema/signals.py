@@ -6,6 +6,7 @@ fingerprint, so a changed label parameter rebuilds labels and what is joined fro
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -24,6 +25,14 @@ class SourceParams(Params):
     es_mbp10: str | None = Field(None, description="Databento MBP-10 of ES.")
     spy_options: str | None = Field(None, description="SPY option trades.")
     spy_reference: str | None = Field(None, description="Parquet or CSV with ts_ns, price; empty: bronze/minute_aggs.")
+
+    @field_validator("*")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        """Paths as every worker understands them, whatever folder it runs in."""
+        if value is None:
+            return None
+        return ",".join(str(Path(part.strip()).expanduser().absolute()) for part in value.split(",") if part.strip())
 
 
 class OptionParams(Params):

@@ -12,13 +12,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from raypipe.errors import SourceError
 from raypipe.sources.databento import Header, Interval
+from raypipe.sources.databento_bytes import WholeBytes
 
 __all__ = ["Meaning", "Symbology", "is_outright", "is_root", "likely_outrights", "read_definitions", "read_symbology"]
 
@@ -126,7 +126,7 @@ def read_symbology(data: bytes, name: str) -> Symbology:
         raise SourceError(msg, hint="fetch it again, or take it away", file=name) from None
 
 
-def read_definitions(path: Path) -> Symbology:
+def read_definitions(raw: BinaryIO, name: str) -> Symbology:
     """Read the symbols of a ``definition`` file; each holds from its date on, until the file's end.
 
     Raises
@@ -138,26 +138,23 @@ def read_definitions(path: Path) -> Symbology:
 
     try:
         decoder = DBNDecoder()
-        decoder.write(_inflated(path))
+        decoder.write(_inflated(raw, name))
         rows: list[Any] = [row for row in decoder.decode() if isinstance(row, InstrumentDefMsg)]
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, SourceError):
         raise
     except BaseException as error:  # noqa: BLE001 - the library's PanicException is not an Exception
         msg = f"the definitions cannot be read ({type(error).__name__}: {error})"
-        raise SourceError(msg, hint="fetch them again", file=str(path)) from None
+        raise SourceError(msg, hint="fetch them again", file=name) from None
     first, last = dt.date(1971, 1, 1), dt.date(2200, 1, 1)
     return Symbology.of_pairs((str(row.instrument_id), Interval(first, last, str(row.raw_symbol))) for row in rows)
 
 
-def _inflated(path: Path) -> bytes:
-    from raypipe.sources.databento_bytes import WholeBytes
-
-    with path.open("rb") as raw:
-        source, parts = WholeBytes(raw, str(path)), []
-        buffer = memoryview(bytearray(1 << 20))
-        while got := source.readinto(buffer):
-            parts.append(bytes(buffer[:got]))
-        source.finish()
+def _inflated(raw: BinaryIO, name: str) -> bytes:
+    source, parts = WholeBytes(raw, name), list[bytes]()
+    buffer = memoryview(bytearray(1 << 20))
+    while got := source.readinto(buffer):
+        parts.append(bytes(buffer[:got]))
+    source.finish()
     return b"".join(parts)
 
 
