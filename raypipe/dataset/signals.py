@@ -30,7 +30,8 @@ _EVENT_ID = "event_id"
 #: Models are told four roles; of the key, what a level is and where it lies may be learned from.
 _ROLES: dict[Role, Role] = {"key": "id", "time": "id", "meta": "id"}
 _LEARNABLE = ("level_kind", "level_price")
-#: What some touch columns belong to; all others to the touch itself.
+#: Groups of features whose columns come before those of others.
+_FIRST = ("barrier", "tape", "fuel", "dealer_flow")
 _TS_ALIAS = replace(TOUCHES["ts_ns"], name="ts_event_ns", alias_of="ts_ns", doc="ts_ns.")
 
 
@@ -82,7 +83,8 @@ def _columns(beside: tuple[Table, ...]) -> Iterator[Column]:
         if column.name == _TS_ALIAS.alias_of:
             yield replace(_TS_ALIAS, group="touch")
     for table in beside:
-        yield from (column for column in table.columns if column.name not in TOUCHES)
+        own = [column for column in table.columns if column.name not in TOUCHES]
+        yield from sorted(own, key=lambda column: column.group not in _FIRST)
 
 
 def _as_told(column: Column) -> Column:

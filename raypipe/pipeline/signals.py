@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -18,8 +18,7 @@ import pyarrow.compute as pc
 
 from raypipe.calendar import EXCHANGE_TZ, NS_PER_SECOND, calendar
 from raypipe.config import Config
-from raypipe.errors import PartitionError, UsageError
-from raypipe.lake.manifest import Manifest
+from raypipe.errors import UsageError
 from raypipe.lake.store import Lake
 from raypipe.pipeline.nodes import Node, Nodes
 from raypipe.pipeline.plan import Plan, Request, make_plan
@@ -105,10 +104,13 @@ class SignalSessions:
         The configuration; it names the lake.
     wanted
         What is asked for.
+    broken
+        Sessions of which an input could not be made, and why.
     """
 
     config: Config
     wanted: Wanted
+    broken: Mapping[str, str] = field(default_factory=dict)
     _have: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -141,7 +143,7 @@ class SignalSessions:
         if self.wanted.dates:
             return tuple(self._named(key) for key in sorted({date.isoformat() for date in self.wanted.dates}))
         found = tuple(self._found(key) for key in self._sessions_there())
-        if not any(one.buildable for one in found):
+        if not any(one.buildable or one.state == "failed" for one in found):
             lacking = f": {found[0].session} {found[0].why}" if found else ""
             msg = f"no session from {self.wanted.start or 'the beginning'} to {self.wanted.end or 'today'} is eligible"
             raise UsageError(msg + lacking, hint="raypipe signals --dry-run lists what is missing")
@@ -156,12 +158,14 @@ class SignalSessions:
             return tuple(self._found(key) for key in self._sessions_there())
 
     def _sessions_there(self) -> list[str]:
-        keys = {key for spec in (ES_TRADES, ES_MBP10, SPY_OPTION_TRADES) for key in self._partitions(spec)}
+        keys = {key for spec in (ES_TRADES, ES_MBP10, SPY_OPTION_TRADES) for key in self._available(spec)}
         dates = {key: dt.date.fromisoformat(key) for key in keys}
         start, end = self.wanted.start or dt.date.min, self.wanted.end or dt.date.max
         return sorted(key for key, date in dates.items() if start <= date <= end)
 
     def _named(self, key: str) -> SessionState:
+        if key in self.broken:
+            return SessionState(key, "failed", self.broken[key])
         lacking = self._lacking_bronze(key)
         if lacking:
             return SessionState(key, "failed", "; ".join(lacking))
@@ -171,6 +175,8 @@ class SignalSessions:
         return SessionState(key, failed, state.why, warnings)
 
     def _found(self, key: str) -> SessionState:
+        if key in self.broken:
+            return SessionState(key, "failed", self.broken[key])
         lacking = [*self._lacking_bronze(key), *self._lacking_warm_up(key)]
         return SessionState(key, "ineligible", "; ".join(lacking)) if lacking else self._state(key)
 
@@ -203,11 +209,15 @@ class SignalSessions:
         return [text for text in found if text]
 
     def _lack_of(self, spec: Table, key: str, least: float) -> str:
-        if key not in self._partitions(spec):
+        if key not in self._available(spec):
             return f"{spec.name} is missing"
-        manifest = self._manifest(spec, key)
-        if manifest is None:
-            return f"{spec.name} is missing or damaged"
+        node = self.nodes.node(spec.name, key)
+        if node.buildable:
+            return ""  # what it covers is known once it is built
+        if node.state != "current":
+            return f"{spec.name} is {node.state}: {node.reason}"
+        manifest = self._lake.manifest(spec, key)
+        assert manifest is not None
         if spec is SPY_OPTION_TRADES and not manifest.rows:
             return f"{spec.name} has no print: no SPY option expires in the session"
         covered = float(manifest.facts.get("coverage", "1"))
@@ -217,26 +227,20 @@ class SignalSessions:
         return f"{spec.name} covers {covered:.1%} of its minutes, {least:.0%} wanted{gaps}"
 
     def _lacking_warm_up(self, key: str) -> list[str]:
-        session, date = self._params.session, dt.date.fromisoformat(key)
-        before = max(session.sma_warmup_sessions, session.volume_warmup_sessions)
-        keys = [calendar().offset(date, -back).isoformat() for back in range(before, 0, -1)]
-        missing = [k for k in keys if k not in self._partitions(ES_TRADES) and k not in self._partitions(ES_BARS)]
+        there = self._available(ES_TRADES) | self._available(ES_BARS)
+        missing = [one for one in self._warm_up(key) if one not in there]
         return [f"{ES_TRADES.name} of {', '.join(missing)} (warm-up)"] if missing else []
 
-    def _partitions(self, spec: Table) -> frozenset[str]:
+    def _warm_up(self, key: str) -> list[str]:
+        session, date = self._params.session, dt.date.fromisoformat(key)
+        before = max(session.sma_warmup_sessions, session.volume_warmup_sessions)
+        return [calendar().offset(date, -back).isoformat() for back in range(before, 0, -1)]
+
+    def _available(self, spec: Table) -> frozenset[str]:
+        """Partitions that are there, or that the same run would make of raw files."""
         if spec.name not in self._have:
-            self._have[spec.name] = frozenset(self._lake.partitions(spec)) | self._buildable(spec)
+            self._have[spec.name] = frozenset(self.nodes.available(spec.name))
         return self._have[spec.name]
-
-    def _buildable(self, spec: Table) -> frozenset[str]:
-        """Partitions that the same plan would make of raw files in the lake."""
-        return frozenset(self.nodes.available(spec.name))
-
-    def _manifest(self, spec: Table, key: str) -> Manifest | None:
-        try:
-            return self._lake.manifest(spec, key)
-        except PartitionError:
-            return None
 
     # --- plans ------------------------------------------------------------------------------------
 
@@ -252,11 +256,25 @@ class SignalSessions:
                 if read.table != name:
                     yield from self._upstream(read.table)
 
+    def bronze_plan(self) -> Plan | None:
+        """What makes bronze of raw files that the sessions need; None if nothing is to be made.
+
+        It comes first, because only bronze tells what it covers.
+        """
+        wanted = sorted({date.isoformat() for date in self.wanted.dates}) or self._sessions_there()
+        keys = {(spec, key) for key in wanted for spec in (ES_TRADES, ES_MBP10, SPY_OPTION_TRADES)}
+        keys |= {(ES_TRADES, before) for key in wanted for before in self._warm_up(key)}
+        items = {(s.name, k) for s, k in keys if k in self._available(s) and self.nodes.node(s.name, k).buildable}
+        return self._plan(Request(items=frozenset(items), allow_holes=True)) if items else None
+
     def plan(self, *, force: bool = False) -> Plan:
         """What builds the sessions that can be built; with ``force`` what is current too, but never bronze."""
         keys = [one.session for one in self.states if one.buildable]
         items = frozenset((table, key) for table in self._made for key in keys)
         request = Request(items=items, force=force, allow_holes=True)
+        return self._plan(request)
+
+    def _plan(self, request: Request) -> Plan:
         return make_plan(self._lake, self.config.params, request, workers=cpus(self.config.run))
 
 

@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from raypipe.calendar import parse_session
 from raypipe.config import Config, load_config
-from raypipe.errors import NotYetError, PartitionError, RaypipeError, UsageError
+from raypipe.errors import NotYetError, PartitionError, UsageError
 from raypipe.lake.store import Lake
 from raypipe.pipeline.session import Order, local_executor, require_lake, run_plan
 from raypipe.pipeline.signals import SIGNALS, SignalSessions, Wanted
+from raypipe.pipeline.signals_run import run_signals
 from raypipe.schema.spec import Table
 
 if TYPE_CHECKING:
@@ -125,27 +126,12 @@ def _stored(sessions: SignalSessions) -> list[str]:
 
 def _build(sessions: SignalSessions) -> list[str]:
     """Build what is not current; the sessions that are there then."""
-    states = sessions.states
-    failed = [one for one in states if one.state == "failed"]
-    if failed:
-        msg = f"{failed[0].session} cannot be built: {failed[0].why}"
+    order = Order("raypipe.signals", _executor)
+    sessions, found = run_signals(sessions, lambda plan: run_plan(sessions.config, plan, order))
+    for key, why in found.failed.items():
+        msg = f"{key} cannot be built: {why}"
         raise NotYetError(msg, hint="raypipe signals --dry-run lists what each session lacks")
-    keys = [one.session for one in states if one.buildable]
-    if any(one.state != "current" for one in states if one.buildable):
-        _run(sessions)
-    return keys
-
-
-def _run(sessions: SignalSessions) -> None:
-    record = run_plan(sessions.config, sessions.plan(), Order("raypipe.signals", _executor))
-    for outcome in record.outcomes:
-        if outcome.error is not None:
-            text = f"{outcome.table} {outcome.partition} could not be built: {outcome.error.message}"
-            raise RaypipeError(text)
-    if record.blocked:
-        name, key, reason = record.blocked[0]
-        msg = f"{name} {key} is blocked: {reason}"
-        raise NotYetError(msg)
+    return sorted((*found.done, *found.current))
 
 
 def _executor(name: str, run: RunParams) -> Executor:
