@@ -7,6 +7,7 @@ fact of the finished session, as which data to look at; prices of two contracts 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -26,8 +27,8 @@ __all__ = ["FAMILY", "EsBarsParams", "EsSessionParams", "expiry_rank"]
 
 _QUARTERS = {"H": 3, "M": 6, "U": 9, "Z": 12}
 _NEVER = 10**6
-#: Key of the footer of `bronze/es_trades` that counts contracts of spreads.
-SPREAD_LOTS_FACT = "spread_lots"
+#: Fact of the footer of `bronze/es_trades` that lists the instruments left out, with their lots, as JSON.
+_EXCLUDED = b"excluded"
 #: Regular hours decide if they hold this share of a session's contracts. In whole sessions it is most of them; files
 #: that lack regular hours may still hold a few prints of a far contract there.
 _REGULAR_SHARE = 0.01
@@ -208,8 +209,9 @@ def _row(trades: pa.Table, lots: _Lots, front: str, facts: Mapping[str, float | 
 
 
 def _spread_lots(trades: pa.Table) -> int:
-    """Contracts of spreads that bronze left out, as its footer tells."""
-    return int((trades.schema.metadata or {}).get(SPREAD_LOTS_FACT.encode(), 0))
+    """Contracts of spreads that bronze left out, as its footer tells; files in other formats have none."""
+    listed = json.loads((trades.schema.metadata or {}).get(_EXCLUDED, b"[]"))
+    return sum(int(instrument["lots"]) for instrument in listed)
 
 
 def _coverage(ts_ns: np.ndarray, target: Session) -> float:

@@ -74,7 +74,7 @@ def read_table(
                     raise PartitionError(msg, hint="run again")
                 admit(table, names, part.manifest.rows, part.size)
                 data = part.file.read(list(names), use_threads=False).select(list(names))
-                return _checked(table, data, part.manifest.rows, part.size)
+                return _with_facts(_checked(table, data, part.manifest.rows, part.size), part.manifest)
         except StorageError as error:
             if error.values.get("code") != "Replaced" or attempt + 1 == _ATTEMPTS:
                 raise
@@ -150,6 +150,11 @@ def _checked(table: Table, data: pa.Table, rows: int, file_bytes: int) -> pa.Tab
         if pa.types.is_string(field.type):
             data = data.set_column(i, field, _plain_text(data.column(i), file_bytes))
     return data.replace_schema_metadata(None)
+
+
+def _with_facts(data: pa.Table, manifest: Manifest) -> pa.Table:
+    """The rows with the facts of their footer as schema metadata, for families that tell of them."""
+    return data.replace_schema_metadata(dict(manifest.facts)) if manifest.facts else data
 
 
 def _plain_text(column: pa.ChunkedArray, file_bytes: int) -> pa.ChunkedArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 
 import numpy as np
 import pytest
@@ -99,6 +100,14 @@ def test_coverage_counts_minutes_of_the_front():
     every_other = [(at(minute), 24_000, 10, 1, "ESH5") for minute in range(0, 390, 2)]
     row, _ = session_row([*every_other, *[(at(minute), 24_220, 1, 1, "ESM5") for minute in range(390)]])
     assert row["trade_coverage"] == 0.5
+
+
+def test_spreads_left_out_of_bronze_are_counted():
+    left_out = [{"symbol": "ESU4-ESZ4", "rows": 3, "lots": 7}, {"symbol": "ESZ4-ESH5", "rows": 1, "lots": 2}]
+    table = trades(regular("ESH5", 9)).replace_schema_metadata({"excluded": json.dumps(left_out)})
+    made = run(ES_SESSION_FAMILY, {ES_TRADES.name: {SESSION.date: table}}).table
+    assert made["dropped_spread_lots"].to_pylist() == [9]
+    assert session_row(regular("ESH5", 9))[0]["dropped_spread_lots"] == 0
 
 
 def test_early_close():

@@ -149,6 +149,7 @@ def test_facts_can_be_added_until_the_block_ends(lake):
             _ = writer.receipt
         writer.facts["symbols"] = "5"
     assert lake.manifest(BARS, DAY).facts == {"a_fact": "1", "symbols": "5"}
+    assert lake.read(BARS, DAY).schema.metadata == {b"a_fact": b"1", b"symbols": b"5"}
     assert writer.receipt.rows == 10
 
 
