@@ -23,7 +23,7 @@ from raypipe.lake.manifest import Manifest
 from raypipe.lake.store import Lake
 from raypipe.pipeline.fingerprint import params_digest
 from raypipe.pipeline.job import Failure, Job, Outcome, Target, failed_outcomes
-from raypipe.pipeline.memory import collect, give_back, peak_rss_bytes
+from raypipe.pipeline.memory import collect, give_back_if_large, peak_rss_bytes
 from raypipe.pipeline.raw import ONCE
 from raypipe.pipeline.stages import Built, Stage, family_catalog, stage_named, stage_of_table
 from raypipe.schema.family import Inputs, Params, Read, Result
@@ -249,8 +249,7 @@ def run_job(job: Job) -> list[Outcome]:
         failed |= {(o.table, o.partition) for o in outcomes if o.status != "built"}
         if targets[-1] is _last_of_partition(job.targets, targets[-1].partition):
             work.forget(targets[-1].partition)
-        if job.cost >= _COLLECT_ABOVE_CPU_SECONDS and targets[0].stage not in family_catalog():
-            give_back()
+        give_back_if_large()
     if job.cost >= _COLLECT_ABOVE_CPU_SECONDS:
         collect()
     return outcomes

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 
-from raypipe.pipeline.memory import collect, give_back, peak_rss_bytes
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
+from raypipe.pipeline.memory import collect, give_back, peak_rss_bytes, resident_bytes
 
 
 def test_free_memory_goes_back():
