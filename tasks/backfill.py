@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -34,7 +34,7 @@ from raypipe.redact import RedactingFilter
 from tasks.cluster import default_address
 from tasks.runtime import RayExecutor
 
-__all__ = ["main", "parser"]
+__all__ = ["check_root", "dates_of_text", "day_of_text", "entry_point", "log", "main", "parser", "ray_executor"]
 
 INTERRUPTED, TERMINATED = 130, 143
 RESUME = "finish it with the same command, or with: raypipe retry"
@@ -46,10 +46,10 @@ def parser() -> argparse.ArgumentParser:
     """The arguments: those of `raypipe run` that mean something here."""
     found = argparse.ArgumentParser("python -m tasks.backfill", description=__doc__.split("\n")[0], allow_abbrev=False)
     add = found.add_argument
-    add("--start", "--start-date", type=_date, metavar="DATE", help="first session")
-    add("--end", "--end-date", type=_date, metavar="DATE", help="last session")
+    add("--start", "--start-date", type=day_of_text, metavar="DATE", help="first session")
+    add("--end", "--end-date", type=day_of_text, metavar="DATE", help="last session")
     several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
-    add("--dates", type=_dates, metavar="DATE", help="exactly these sessions", **several)
+    add("--dates", type=dates_of_text, metavar="DATE", help="exactly these sessions", **several)
     add("--steps", type=_words, metavar="STEP", help="only these steps, and the stale inputs that they need", **several)
     add("--force", action="store_true", help="build what is current too")
     add("--only", action="store_true", help="do not build inputs of other steps")
@@ -75,12 +75,24 @@ def main(args: Sequence[str] | None = None) -> int:
     -------
     The exit code, as `raypipe run` has it.
     """
-    _log_to_stderr()
     given = sys.argv[1:] if args is None else list(args)
     options = parser().parse_args(given)
+    command = shlex.join(["python", "-m", "tasks.backfill", *given])
+    return entry_point(lambda stop: _backfill(options, command, stop))
+
+
+def entry_point(work: Callable[[threading.Event], int]) -> int:
+    """Do the work of an entry point: signals are heeded, and what goes wrong is one line and an exit code.
+
+    Parameters
+    ----------
+    work
+        Gets the event that Ctrl-C sets; returns the exit code.
+    """
+    _log_to_stderr()
     stop = _heed_signals()
     try:
-        return _backfill(options, shlex.join(["python", "-m", "tasks.backfill", *given]), stop)
+        return work(stop)
     except RaypipeError as error:
         log.error("error: %s", error)  # noqa: TRY400 - a traceback would hide the one line that matters
         return error.exit_code
@@ -94,11 +106,11 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _backfill(options: argparse.Namespace, command: str, stop: threading.Event) -> int:
     config = _configure(options)
-    _check_root(config)
+    check_root(config)
     require_lake(config)
     dates, steps = (tuple(itertools.chain.from_iterable(lists)) for lists in (options.dates, options.steps))
     wish = Wish(options.start, options.end, dates, steps, force=options.force, only=options.only)
-    record = run_wish(config, wish, Order(command, _executor, LineProgress(log.info, log.warning), stop))
+    record = run_wish(config, wish, Order(command, ray_executor, LineProgress(log.info, log.warning), stop))
     _summarise(config, record)
     return record.exit_code or 0
 
@@ -118,14 +130,21 @@ def _configure(options: argparse.Namespace) -> Config:
     return config
 
 
-def _check_root(config: Config) -> None:
-    """A job runs in a copy of the code that is thrown away: a lake relative to it would be lost."""
+def check_root(config: Config) -> None:
+    """Refuse a relative lake: a job runs in a copy of the code that is thrown away, and the lake with it.
+
+    Raises
+    ------
+    UsageError
+        If the lake is a folder named relatively.
+    """
     if config.lake.location.is_local and not Path(config.lake.root).is_absolute():
         msg = f"the lake {config.lake.root!r} is relative to a folder that other nodes do not have"
         raise UsageError(msg, hint="name an absolute folder or s3://bucket/prefix with --root")
 
 
-def _executor(_: str, run: RunParams) -> RayExecutor:
+def ray_executor(_: str, run: RunParams) -> RayExecutor:
+    """Ray, whatever the configuration asks for: an executor that is not started yet."""
     address = run.address or default_address()
     log.info("starting on Ray, address %s", address)
     return RayExecutor(address, run.workers)
@@ -179,7 +198,8 @@ def _leave(code: int, text: str) -> NoReturn:
     os._exit(code)
 
 
-def _date(text: str) -> dt.date:
+def day_of_text(text: str) -> dt.date:
+    """``YYYY-MM-DD`` and nothing else, for `argparse`."""
     try:
         date = dt.date.fromisoformat(text)
     except ValueError:
@@ -190,8 +210,9 @@ def _date(text: str) -> dt.date:
     return date
 
 
-def _dates(text: str) -> list[dt.date]:
-    return [_date(word) for word in _words(text)]
+def dates_of_text(text: str) -> list[dt.date]:
+    """Dates with commas between them, for `argparse`."""
+    return [day_of_text(word) for word in _words(text)]
 
 
 def _words(text: str) -> list[str]:

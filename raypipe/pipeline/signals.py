@@ -229,7 +229,10 @@ class SignalSessions:
     def _lacking_warm_up(self, key: str) -> list[str]:
         there = self._available(ES_TRADES) | self._available(ES_BARS)
         missing = [one for one in self._warm_up(key) if one not in there]
-        return [f"{ES_TRADES.name} of {', '.join(missing)} (warm-up)"] if missing else []
+        if not missing:
+            return []
+        text = missing[0] if len(missing) == 1 else f"{len(missing)} sessions of {missing[0]}..{missing[-1]}"
+        return [f"{ES_TRADES.name} of {text} (warm-up)"]
 
     def _warm_up(self, key: str) -> list[str]:
         session, date = self._params.session, dt.date.fromisoformat(key)

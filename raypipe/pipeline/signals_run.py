@@ -65,7 +65,8 @@ def run_signals(
     first = sessions.bronze_plan()
     if first is not None:
         record = carry_out(first)
-        broken = {o.partition: f"{o.table}: {o.error.message}" for o in record.outcomes if o.error is not None}
+        failed = [(o.table, o.partition, o.error) for o in record.outcomes if o.error is not None]
+        broken = {key: f"{table}: {_first_line(error.message)}" for table, key, error in failed}
         sessions = SignalSessions(sessions.config, sessions.wanted, broken)
         if record.exit_code in (INTERRUPTED, UnavailableError.exit_code):
             return sessions, summarised(sessions, record)
@@ -102,7 +103,7 @@ def _fate(one: SessionState, record: RunRecord | None) -> tuple[str, str]:
         return "done", ""
     for outcome in outcomes:
         if outcome.error is not None and outcome.status == "failed":
-            return "failed", f"{outcome.table}: {outcome.error.message}"
+            return "failed", f"{outcome.table}: {_first_line(outcome.error.message)}"
     blocked = (
         [reason for table, key, reason in record.blocked if (table, key) == (SIGNALS, one.session)] if record else []
     )
@@ -112,3 +113,7 @@ def _fate(one: SessionState, record: RunRecord | None) -> tuple[str, str]:
         return "current", ""
     stopped = record is not None and record.exit_code == INTERRUPTED
     return ("left", "interrupted") if stopped else ("failed", "an input of it failed")
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
