@@ -97,7 +97,7 @@ def test_equals_quantlib():
         call, deviation = bool(rng.random() < 0.5), vol * np.sqrt(years)
         discount = np.exp(-FREE.rate * years)
         kind = ql.Option.Call if call else ql.Option.Put
-        theirs = ql.BlackCalculator(kind, strike, S / discount, deviation, discount)
+        theirs = ql.BlackCalculator(ql.PlainVanillaPayoff(kind, strike), S / discount, deviation, discount)
         got = black_scholes(S, strike, years, vol, call, FREE)
         assert got.price[0] == pytest.approx(theirs.value(), abs=1e-9)
         assert got.delta[0] == pytest.approx(theirs.delta(S), abs=1e-9)
