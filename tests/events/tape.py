@@ -86,7 +86,7 @@ def params(**groups: Mapping[str, Any]) -> SignalsParams:
     return SignalsParams.model_validate(groups)
 
 
-def run(family: Family, tables: Mapping[str, Partitions], session: Session = SESSION, **groups: Any) -> Result:
+def run(family: Family, tables: Mapping[str, Partitions], session: Session = SESSION, /, **groups: Any) -> Result:
     """What a family makes of one session."""
     chosen = family.params(signals=params(**groups))
     wanted = {item.table for item in family.requires(chosen)}
