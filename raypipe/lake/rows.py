@@ -77,7 +77,7 @@ def group_end(table: Table, rows: pa.Table) -> int:
     """Where the first row group ends; the number of rows if more may belong to it."""
     if table.group_by and rows.num_rows:
         column = rows[table.group_by]
-        others = pc.index(pc.not_equal(column, column[0]), True).as_py()
+        others: int = pc.index(pc.not_equal(column, column[0]), True).as_py()
         return min(rows.num_rows if others < 0 else others, GROUP_ROWS_BY_VALUE)
     if rows.num_rows <= GROUP_ROWS:
         return rows.num_rows
@@ -86,7 +86,8 @@ def group_end(table: Table, rows: pa.Table) -> int:
     symbols = rows["symbol"]
     following = symbols[GROUP_ROWS].as_py()
     # Rows are sorted, so some twenty looks find the border; code points order as bytes do.
-    return bisect_left(range(GROUP_ROWS), following, key=lambda i: symbols[i].as_py()) or GROUP_ROWS
+    border: int = bisect_left(range(GROUP_ROWS), following, key=lambda i: symbols[i].as_py())
+    return border or GROUP_ROWS
 
 
 def canonical_table(table: Table, rows: pa.Table) -> pa.Table:
