@@ -99,7 +99,8 @@ def read_text(file: OptionFile, wanted: Wanted) -> tuple[Prints, pa.Table, tuple
             refused.append(broken)
         row += found.lines
         offset += len(text) - start
-    assert header is not None
+    if header is None:
+        header = _Header.of(np.empty(0, np.uint8), 0, file.name)
     prints = Prints.joined(parts) if parts else Prints.none()
     if len(prints) and (np.diff(prints.row) < 0).any():
         prints = prints.take(np.argsort(prints.row, kind="stable"))
@@ -247,7 +248,7 @@ def _odd(text: np.ndarray, found: Scanned, header: _Header, row: int, file: str)
 _INTEGERS = ("correction", "exchange", "sip_timestamp", "participant_timestamp", "size", "sequence_number")
 
 
-def _strings(lines: list[bytes], header: _Header, file: str, row: int) -> pa.Table:
+def _strings(lines: list[bytes], header: _Header, file: str, row: int) -> dict[str, pa.Array]:
     """The lines by the vendor's names, all as text; columns that the file lacks are empty."""
     types = {name: pa.string() for name in header.names}
     convert = pyarrow.csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False)
@@ -261,13 +262,16 @@ def _strings(lines: list[bytes], header: _Header, file: str, row: int) -> pa.Tab
     by_field = {_FIELDS[name]: table[name].combine_chunks() for name in header.names if name in _FIELDS}
     none = pa.array([""] * len(lines), pa.string())
     names = {_FIELDS[name]: name for name in _FIELDS if name != "symbol"}
-    return pa.table({name: by_field.get(field, none) for field, name in names.items()}).combine_chunks()
+    return {name: _whole(by_field.get(field, none)) for field, name in names.items()}
 
 
-def _numbers(column: pa.ChunkedArray, pattern: str, missing: np.generic) -> tuple[np.ndarray, np.ndarray]:
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+
+
+def _numbers(text: pa.Array, pattern: str, missing: np.generic) -> tuple[np.ndarray, np.ndarray]:
     """Values where the text is a number, ``missing`` where it is empty, and whether it is one of both."""
-    text = column.combine_chunks()
-    text = text.chunk(0) if isinstance(text, pa.ChunkedArray) else text
     there = pc.match_substring_regex(text, pattern)
     plain = pc.replace_substring_regex(text, r"\.0*\z", "") if pattern is _INTEGER else text
     values = pc.if_else(there, plain, None).cast(pa.from_numpy_dtype(missing.dtype))
@@ -282,7 +286,7 @@ def _contracts(match: pa.StructArray) -> np.ndarray:
 
 
 def _broken(
-    lines: list[bytes], rows: np.ndarray, symbols: pa.ChunkedArray, known: np.ndarray, bad: np.ndarray, file: str
+    lines: list[bytes], rows: np.ndarray, symbols: pa.Array, known: np.ndarray, bad: np.ndarray, file: str
 ) -> pa.Table:
     n = int(bad.sum())
     mask = pa.array(bad)
@@ -290,7 +294,7 @@ def _broken(
         "reason": pa.array(np.where(known, "unreadable", "symbol")[bad].tolist(), pa.string()),
         "file": pa.array([file] * n, pa.string()),
         "row": pa.array(rows[bad]),
-        "option_symbol": symbols.combine_chunks().filter(mask),
+        "option_symbol": symbols.filter(mask),
         "ts_event_ns": pa.nulls(n, pa.int64()),
         "price": pa.nulls(n, pa.float64()),
         "size": pa.nulls(n, pa.int64()),
