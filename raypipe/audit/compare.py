@@ -24,7 +24,7 @@ class Paired:
     Parameters
     ----------
     key
-        Columns that name a row; unique in each table.
+        Columns that name a row; unique in each table. Without any, rows are named by their place.
     before, after
         The tables; equal schemas.
 
@@ -75,6 +75,10 @@ class Paired:
 def _matches(key: tuple[str, ...], before: pa.Table, after: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     if before.num_rows == after.num_rows and not any(differing(before[name], after[name]).any() for name in key):
         rows = np.arange(before.num_rows)
+        return rows, rows
+    if not key:
+        # Rows in the vendor's order: what is cut off stood at the end.
+        rows = np.arange(min(before.num_rows, after.num_rows))
         return rows, rows
     place = pc.index_in(_words(key, before), value_set=_words(key, after)).fill_null(-1).to_numpy().astype(np.int64)
     rows = np.flatnonzero(place >= 0)

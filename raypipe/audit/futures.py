@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.calendar import EXCHANGE_TZ, NS_PER_DAY, NS_PER_MINUTE, NS_PER_SECOND, calendar
-from raypipe.schema.known import has_labels, known_by, known_ns
+from raypipe.schema.known import decided_ns, has_labels, is_held, known_by, known_ns
 from raypipe.schema.spec import Column, Table
 
 __all__ = ["Cut", "Noise", "scrambled"]
@@ -33,8 +33,8 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 class Cut:
     """The future removed.
 
-    A target that holds labels is made of tables of labels, which are of the future: of those the rows stay and only
-    their values are replaced, because without labels there would be no rows to look at.
+    A target that holds labels is made of tables of labels, which are of the future: of those the rows decided by the
+    moment stay and only their values are replaced, because without labels there would be no rows to look at.
 
     Attributes
     ----------
@@ -56,11 +56,12 @@ class Cut:
     def __call__(self, spec: Table, partition: str, rows: pa.Table) -> pa.Table:
         """The rows that were known."""
         late = known_ns(spec, rows) > self.at_ns
-        if not late.any():
+        if not late.any() or is_held(spec):
             return rows
         self.touched += int(late.sum())
         if self.for_labels and has_labels(spec):
-            return scrambled(spec, rows, late, _draws(self.seed, spec, partition))
+            decided = decided_ns(spec, rows) <= self.at_ns
+            return scrambled(spec, rows, late, _draws(self.seed, spec, partition)).filter(pa.array(decided))
         return rows.filter(pa.array(~late))
 
 
@@ -90,11 +91,11 @@ class Noise:
             news = _news(spec, rows, self, draws)
             self.touched += news.num_rows
             return _sorted(spec, pa.concat_tables([known, news]))
-        if not late.any():
+        if not late.any() or is_held(spec):
             return rows
         self.touched += int(late.sum())
         noisy = scrambled(spec, rows, late, draws)
-        if "symbol" not in rows.column_names or known_by(spec).column not in spec.key or has_labels(spec):
+        if "symbol" not in spec.key or known_by(spec).column not in spec.key or has_labels(spec):
             return noisy
         return noisy.filter(pa.array(~(late & _absent(spec, rows, self.seed))))
 

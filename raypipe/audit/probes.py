@@ -15,7 +15,7 @@ from raypipe.audit.futures import Cut, Noise
 from raypipe.audit.sampling import cut_times, sessions_of
 from raypipe.audit.tally import Faults, Tally, Where
 from raypipe.audit.verdicts import Problem, TableReport, exchange_time
-from raypipe.calendar import at_exchange_time
+from raypipe.calendar import Session, at_exchange_time, calendar
 from raypipe.errors import PartitionError, RaypipeError, UnavailableError
 from raypipe.pipeline.nodes import Node
 from raypipe.pipeline.replay import Rebuild, Replay
@@ -139,7 +139,7 @@ class TableAudit:
         """Rows of a raw file are known within its own session."""
         column = known_by(self._spec).column
         for session in sessions_of(self._spec, partition):
-            start = at_exchange_time(session.date, dt.time(0))
+            start = _first_ns(self._spec, session)
             bad = np.flatnonzero((base.known < start) | (base.known > session.ext_end_ns))
             if len(bad):
                 row = base.table.slice(int(bad[0]), 1).to_pylist()[0]
@@ -224,6 +224,14 @@ class TableAudit:
             if pairs.changed(name).any():
                 self._tally.take_back(name, mark)
                 self._tally.differs(name, pairs.unequal(name), where)
+
+
+def _first_ns(spec: Table, session: Session) -> int:
+    """When the first row of a raw file may be known: futures trade from the evening before on, or from Friday's."""
+    if spec.key:
+        return at_exchange_time(session.date, dt.time(0))
+    before = calendar().offset(session.date, -1)
+    return at_exchange_time(before, dt.time(17))
 
 
 def _obstacle(node: Node) -> str:

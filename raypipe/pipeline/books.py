@@ -24,7 +24,7 @@ from raypipe.schema.spec import Table
 from raypipe.sources.databento_bronze import BookSession, DbnPart, DisorderError
 from raypipe.sources.options import OptionFile, OptionTrades
 
-__all__ = ["BOOK_SOURCES", "BookParams", "OptionPrintParams", "check_sources"]
+__all__ = ["BOOK_SOURCES", "BookParams", "OptionPrintParams", "book_rows", "check_sources"]
 
 #: Rows that are handed on in memory; a book is read back by row groups.
 _MOST_KEPT_ROWS = 2_000_000
@@ -63,6 +63,13 @@ def build_books(work: Work, targets: tuple[Target, ...]) -> Iterator[Built]:
         yield _Session(work, stage_named(target.stage), target).build()
 
 
+def book_rows(work: Work, target: Target) -> pa.Table:
+    """What the files of one session give by themselves; nothing is written."""
+    from raypipe.pipeline.stages import stage_named
+
+    return _Session(work, stage_named(target.stage), target).rows()
+
+
 class _Session:
     """One session's partition in the making."""
 
@@ -89,6 +96,18 @@ class _Session:
         for file in listed:
             self._files.remember(file, self._files.digest(file))
         return Built(self._target, receipt, (*reader.findings, *self._noticed(listed, files)))
+
+    def rows(self) -> pa.Table:
+        """The rows, as they would be written."""
+        listed = self._files.files(self._raw, self._target.partition)
+        reader = self._reader(self._once_each(listed))
+        try:
+            blocks = list(reader.blocks())
+        except DisorderError:
+            reader = self._reader(self._once_each(listed))
+            assert isinstance(reader, BookSession)
+            blocks = list(reader.blocks(sort=True))
+        return pa.concat_tables([self._table.empty(), *blocks]).unify_dictionaries()
 
     def _once_each(self, listed: Sequence[BookFile]) -> list[BookFile]:
         """The files without those that repeat another; only files of equal size are hashed for that."""

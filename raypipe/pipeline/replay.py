@@ -20,6 +20,8 @@ from raypipe.errors import SourceError, StorageError
 from raypipe.lake.footer import read_footer, stored_schema
 from raypipe.lake.objects import is_missing
 from raypipe.lake.store import Lake
+from raypipe.pipeline.book_files import BOOK_RAW
+from raypipe.pipeline.books import book_rows
 from raypipe.pipeline.daily_files import daily_rows
 from raypipe.pipeline.job import Job, Target
 from raypipe.pipeline.nodes import ONCE, Node, Nodes
@@ -29,7 +31,7 @@ from raypipe.pipeline.stages import enabled_stages, family_catalog, stage_named
 from raypipe.pipeline.work import Work, compute_family
 from raypipe.schema.daily_bars import OHLCV_1D
 from raypipe.schema.family import linked
-from raypipe.schema.known import known_by
+from raypipe.schema.known import decided_by, known_by
 from raypipe.schema.spec import Table
 from raypipe.sources.polygon import BronzeParams, FlatFile, OutOfOrderError
 from raypipe.sources.polygon_keys import key_of
@@ -137,7 +139,8 @@ class Rebuild(Work):
     def load(self, name: str, partition: str, columns: tuple[str, ...]) -> pa.Table:
         """Read an input, and change it."""
         spec = self.table(name)
-        known = (known_by(spec).column,) if spec.grain != "once" else spec.names
+        times = known_by(spec).column, decided_by(spec).column
+        known = times if spec.grain != "once" else spec.names
         wanted = tuple(dict.fromkeys((*columns, *known))) if columns else ()
         key = (name, partition, wanted)
         if key not in self._read:
@@ -157,6 +160,8 @@ def _source_rows(work: Work, target: Target) -> pa.Table:
         file = corporate_file(work.lake.store, raw.removeprefix("raw/"), save=False)
         key = file.key if file else raw
         return parse_once(table.name, _raw_bytes(work, key), key)
+    if raw in BOOK_RAW:
+        return book_rows(work, target)
     session = calendar().session(dt.date.fromisoformat(target.partition))
     key = f"raw/{key_of(RAW_DATASETS[raw], session.date)}"
     params = work.params(stage)

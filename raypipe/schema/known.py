@@ -16,7 +16,7 @@ from raypipe.calendar import at_exchange_time, calendar
 from raypipe.errors import DeveloperError
 from raypipe.schema.spec import Known, Table
 
-__all__ = ["decided_by", "decided_ns", "has_labels", "known_by", "known_ns"]
+__all__ = ["decided_by", "decided_ns", "has_labels", "is_held", "known_by", "known_ns"]
 
 _SESSION_END = Known("session", "session_end")
 _NEVER = 2**63 - 1
@@ -79,6 +79,14 @@ def decided_ns(spec: Table, rows: pa.Table) -> np.ndarray:
 def has_labels(spec: Table) -> bool:
     """Whether a table holds what came after its rows."""
     return any(column.role == "label" for column in spec.columns)
+
+
+def is_held(spec: Table) -> bool:
+    """Whether a table holds nothing but facts of whole sessions, such as the front contract of a futures session.
+
+    They are a choice of data, made when the session is over, and no feature: proofs hold them while the future changes.
+    """
+    return all(column.role in ("key", "qa") for column in spec.columns)
 
 
 def _times(known: Known, rows: pa.Table) -> np.ndarray:

@@ -16,6 +16,7 @@ from raypipe.schema.frames import check_table
 from raypipe.schema.known import has_labels, known_ns
 from raypipe.schema.spec import Column, Known, Table
 from raypipe.schema.tables import DAY_AGGS, MINUTE_AGGS, SPLITS, SYMBOL
+from raypipe.schema.touches import ES_SESSION
 from tests.audit.conftest import config_of
 
 SESSION = calendar().session(dt.date(2025, 11, 4))
@@ -95,11 +96,20 @@ def test_labels_are_noise_not_gone_where_labels_are_made(stored):
     spec, rows = stored("gold/cheat_fwd")
     assert has_labels(spec)
     cut = Cut(NOON, 7, for_labels=True)(spec, SESSION.key, rows)
-    assert cut.drop(["fwd_ret"]).equals(rows.drop(["fwd_ret"]))
-    late = rows["label_known_ns"].to_numpy() > NOON
-    changed = Paired(spec.key, rows, cut).changed("fwd_ret")
+    decided = rows.filter(pa.array(rows["decision_ns"].to_numpy() <= NOON))
+    assert cut.drop(["fwd_ret"]).equals(decided.drop(["fwd_ret"])), "rows decided later go with their events"
+    late = decided["label_known_ns"].to_numpy() > NOON
+    changed = Paired(spec.key, decided, cut).changed("fwd_ret")
+    assert late.any()
     assert changed[late].mean() > 0.9
     assert not changed[~late].any()
+
+
+def test_facts_of_a_finished_session_are_held():
+    rows = pa.table({"session": pa.array([SESSION.date], pa.date32()), "front_contract": ["ESZ5"]})
+    for future in (Cut(SESSION.open_ns, 7), Noise(SESSION.open_ns, 7)):
+        assert future(ES_SESSION, SESSION.key, rows).equals(rows)
+        assert future.touched == 0
 
 
 def test_flags_that_are_all_alike_become_different_and_nulls_stay(stored):

@@ -21,7 +21,7 @@ from raypipe.calendar import Session, at_exchange_time, calendar
 from raypipe.schema.daily_bars import OHLCV_1D
 from raypipe.schema.discovery import families
 from raypipe.schema.family import Family, Inputs, Params, Read
-from raypipe.schema.known import has_labels, known_ns
+from raypipe.schema.known import has_labels, is_held, known_ns
 from raypipe.schema.spec import Table
 from raypipe.schema.tables import DAY_AGGS, MINUTE_AGGS, REFERENCE, SPLITS, SYMBOL_TYPES
 from tests.contracts import books
@@ -368,8 +368,7 @@ def _spec(name: str) -> tuple[Table, Known]:
     if name == SYMBOL_TYPES.name:
         # Who a symbol is, is no news of the session: tables with rows inside it may ask.
         return spec, midnight_of("session")
-    if all(column.role in ("key", "qa") for column in spec.columns):
-        # Facts of a whole session, such as its front contract: they are held while the future changes.
+    if is_held(spec):
         return spec, midnight_of("session")
     return spec, lambda table: known_ns(spec, table)
 

@@ -10,7 +10,7 @@ import pytest
 from raypipe.calendar import NS_PER_MINUTE, at_exchange_time, calendar
 from raypipe.errors import DeveloperError
 from raypipe.pipeline.stages import stages
-from raypipe.schema.known import decided_by, decided_ns, has_labels, known_by, known_ns
+from raypipe.schema.known import decided_by, decided_ns, has_labels, is_held, known_by, known_ns
 from raypipe.schema.spec import Column, Known, Table
 from raypipe.schema.tables import AVAILABLE_NS, DAY_AGGS, MINUTE_AGGS, SESSION, SPLITS, SYMBOL, SYMBOL_TYPES
 
@@ -85,4 +85,9 @@ def test_every_table_of_the_pipeline_says_it():
         for known in (known_by(spec), decided_by(spec)):
             assert known.column in spec
             assert (known.when == "time") == (spec[known.column].dtype == "i64")
-        assert not has_labels(spec) or "label_known_ns" in spec
+        assert not has_labels(spec) or "label_known_ns" in spec or spec.known is not None
+
+
+def test_facts_of_whole_sessions_are_held():
+    held = {table.name for stage in stages() if is_held(table := stage.table(stage.params()))}
+    assert held == {"silver/es_session"}
