@@ -24,6 +24,7 @@ from raypipe.schema.family import Finding
 from raypipe.schema.spec import Table
 from raypipe.sources.databento import Header, RecordStream
 from raypipe.sources.databento_columns import Buffer
+from raypipe.sources.databento_refused import Refused
 from raypipe.sources.databento_slots import Slots
 from raypipe.sources.databento_symbols import Symbology, likely_outrights
 
@@ -41,7 +42,7 @@ SLICE_ROWS = 400_000
 #: A file's range is of the vendor's clock; the exchange's is a little behind it.
 _LATENCY_NS = NS_PER_SECOND
 _BOOK_LEAD_NS = 240 * NS_PER_SECOND
-_SAMPLES, _PRICES = 10, 4_096
+_PRICES = 4_096
 _YEARS = 946_684_800 * NS_PER_SECOND, 4_102_444_800 * NS_PER_SECOND
 _UNITS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3}
 
@@ -111,9 +112,7 @@ class BookSession:
     def _reset(self) -> None:
         minutes = (self._cover[1] - self._cover[0]) // NS_PER_MINUTE
         self._slots = Slots(minutes)
-        self._refused: Counter[str] = Counter()
-        self._samples: dict[str, list[str]] = {}
-        self._quarantined: list[pa.Table] = []
+        self._refused = Refused()
         self._steps_back, self._others = 0, 0
         self._guessed: set[int] | None = None
 
@@ -177,10 +176,10 @@ class BookSession:
 
     def _sorted_books(self) -> Iterator[pa.Table]:
         slices = self._survey()
-        told = self._slots
+        told, refused = self._slots, self._refused
         for low, high in slices:
             # What was counted and set aside by the survey is not counted again.
-            self._slots, quarantined, refused = told.fresh(), self._quarantined[:], self._refused.copy()
+            self._slots, self._refused = told.fresh(), Refused()
             buffers: dict[int, Buffer] = {}
             for words, slot_of in self._chunks((low, high)):
                 for slot in _present(slot_of):
@@ -192,8 +191,7 @@ class BookSession:
                     buffer.reorder(_time_order(*buffer.of_slot(slot)), slot)
                 if buffer.rows:
                     yield self._taken(buffer)
-            self._quarantined, self._refused = quarantined, refused
-        self._slots = told
+        self._slots, self._refused = told, refused
 
     def _survey(self) -> list[tuple[int, int]]:
         """Judge and count all records, keep none; returns slices of time that are small enough to be sorted."""
@@ -214,7 +212,6 @@ class BookSession:
     def _fill(self, words: np.ndarray, slot_of: np.ndarray, chosen: np.ndarray, buffer: Buffer) -> np.ndarray:
         """Turn records into rows; returns those that did not fit."""
         codes = np.zeros(len(words), dtype=np.uint8)
-        first = chosen
         while True:
             buffer.make_room()
             used, buffer.rows = dbn.book_rows(
@@ -223,9 +220,8 @@ class BookSession:
             chosen = chosen[used:]
             if not len(chosen) or buffer.full:
                 break
-        refused = codes[first[: len(first) - len(chosen)]]
-        if refused.any():
-            self._set_aside(words, np.flatnonzero(codes), codes)
+        if codes.any():
+            self._refused.add(words, codes, self._part.name, self._first_row)
         return chosen
 
     def _taken(self, buffer: Buffer) -> pa.Table:
@@ -311,54 +307,23 @@ class BookSession:
 
     # --- what was noticed -----------------------------------------------------------------------
 
-    def _set_aside(self, words: np.ndarray, bad: np.ndarray, codes: np.ndarray) -> None:
-        reasons = [dbn.REASONS[code] for code in codes[bad]]
-        rows = words[bad]
-        self._refused.update(reasons)
-        for reason, row, price in zip(reasons, (bad + self._first_row).tolist(), rows[:, 2].tolist(), strict=True):
-            samples = self._samples.setdefault(reason, [])
-            if len(samples) < _SAMPLES:
-                samples.append(f"{self._part.name} row {row}: price {price / 1e9:.9g}")
-        pack = rows[:, 3]
-        self._quarantined.append(
-            pa.table(
-                {
-                    "reason": pa.array(reasons, pa.string()),
-                    "file": pa.array([self._part.name] * len(bad), pa.string()),
-                    "row": pa.array(bad + self._first_row),
-                    "ts_event_ns": pa.array(rows[:, 1].copy()),
-                    "ts_recv_ns": pa.array(rows[:, 4].copy()),
-                    "instrument_id": pa.array((rows[:, 0] >> 32 & 0xFFFFFFFF).astype(np.uint32)),
-                    "price_e9": pa.array(rows[:, 2].copy()),
-                    "size": pa.array((pack & 0xFFFFFFFF).astype(np.uint32)),
-                    "action": pa.array((pack >> 32 & 0xFF).astype(np.uint8)),
-                    "side": pa.array((pack >> 40 & 0xFF).astype(np.uint8)),
-                    "flags": pa.array((pack >> 48 & 0xFF).astype(np.uint8)),
-                }
-            )
-        )
-
     def _judge(self) -> None:
-        bad, good = sum(self._refused.values()), self._slots.rows
+        bad, good = self._refused.total, self._slots.rows
         if bad > MAX_SHARE * (bad + good):
-            worst, _ = self._refused.most_common(1)[0]
-            first = self._samples[worst][0]
-            msg = f"{bad:,} of {bad + good:,} rows break a rule ({dict(self._refused)}); first {first}"
+            counts = dict(self._refused.counts)
+            msg = f"{bad:,} of {bad + good:,} rows break a rule ({counts}); first {self._refused.first}"
             raise QuarantineError(msg, hint="fetch the file again", table=self._table.name, partition=self._session.key)
 
     @property
     def quarantined(self) -> pa.Table | None:
         """Rows set aside: reason, file, row and values; None if there is none."""
-        return pa.concat_tables(self._quarantined) if self._quarantined else None
+        return self._refused.table
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What the user should know about a session that was taken."""
         rows, lots = self._slots.excluded_totals
-        found = [
-            Finding(f"quarantined_{reason}", f"{count:,} rows set aside: {reason}", count, tuple(self._samples[reason]))
-            for reason, count in sorted(self._refused.items())
-        ]
+        found = self._refused.findings
         for kind, count, text, level in (
             ("excluded", rows, f"rows of spreads and other instruments were left out ({lots:,} lots)", "info"),
             ("steps_back", self._steps_back, "times the clock of a contract stepped back; it was sorted", "warning"),
@@ -376,7 +341,7 @@ class BookSession:
         first = (self._session.open_ns - self._cover[0]) // NS_PER_MINUTE
         return {
             **self._slots.facts(self._cover[0], first),
-            "quarantined": str(sum(self._refused.values())),
+            "quarantined": str(self._refused.total),
             "steps_back": str(self._steps_back),
             "sources": ",".join(sorted(self.digests.values())),
         }

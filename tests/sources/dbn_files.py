@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,7 +112,9 @@ def metadata(
 
 def _days(rows: np.ndarray) -> tuple[int, int]:
     day = 86_400 * 10**9
-    first, last = (int(rows["ts_event"].min()), int(rows["ts_event"].max())) if len(rows) else (at("00:00"), at("00:00"))
+    first, last = (
+        (int(rows["ts_event"].min()), int(rows["ts_event"].max())) if len(rows) else (at("00:00"), at("00:00"))
+    )
     return first // day * day, (last // day + 1) * day
 
 
@@ -126,6 +129,6 @@ def write(path: Path, rows: np.ndarray, *, frames: Sequence[int] | None = None, 
     if path.suffix == ".zst":
         cuts = [0, *(frames or ()), len(body)]
         pack = zstandard.ZstdCompressor(level=level, write_checksum=True).compress
-        body = b"".join(pack(body[a:b]) for a, b in zip(cuts, cuts[1:], strict=False))
+        body = b"".join(pack(body[a:b]) for a, b in itertools.pairwise(cuts))
     path.write_bytes(body)
     return path
