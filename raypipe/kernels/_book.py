@@ -74,7 +74,7 @@ class Pass(NamedTuple):
     flow_added: NDArray[Any]
     flow_canceled: NDArray[Any]
     flow_filled: NDArray[Any]
-    flow_view: NDArray[Any]
+    flow_scrolled: NDArray[Any]
     limit_ns: NDArray[Any]
     limit_bid: NDArray[Any]
     limit_ask: NDArray[Any]
@@ -176,7 +176,7 @@ def _compare(p: Pass, side: int, mask: int, all_view: bool) -> None:
         p.flow_added[row] = added
         p.flow_canceled[row] = canceled
         p.flow_filled[row] = filled
-        p.flow_view[row] = view
+        p.flow_scrolled[row] = view
         row += 1
     p.clock[_ROWS] = row
     p.clock[_TOTAL + side] += total

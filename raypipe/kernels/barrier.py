@@ -143,7 +143,7 @@ def _gather(flow: Flow, row: int, low: int, high: int, side: int, sign: int, sum
         sums[0] += sign * flow.added[row]
         sums[1] += sign * flow.canceled[row]
         sums[2] += sign * flow.filled[row]
-        view = flow.view[row]
+        view = flow.scrolled[row]
         if view > 0:
             sums[3] += sign * view
         else:

@@ -76,7 +76,7 @@ class Flow(NamedTuple):
     added: NDArray[np.int32]
     canceled: NDArray[np.int32]
     filled: NDArray[np.int32]
-    view: NDArray[np.int32]
+    scrolled: NDArray[np.int32]
     """Size that came into sight, negative: that went out of it."""
 
 

@@ -48,7 +48,7 @@ def random_records(seed: int, count: int = 300, step_ns: int = 10**9, odd: float
         kind = rng.random()
         flags = F_LAST if rng.random() > odd else int(rng.choice([0, F_LAST | 32, F_LAST | 4, 8]))
         if kind < 0.45:
-            records.append(_add(market, rng, ts, side, sign, flags))
+            records.append(_add(market, rng, ts, side, sign, flags, odd))
         elif kind < 0.75:
             records += _remove(market, rng, ts, side, sign, flags)
         elif kind < 1 - odd / 20:
@@ -59,12 +59,12 @@ def random_records(seed: int, count: int = 300, step_ns: int = 10**9, odd: float
     return records
 
 
-def _add(market: Market, rng: np.random.Generator, ts: int, side: int, sign: int, flags: int) -> Record:
+def _add(market: Market, rng: np.random.Generator, ts: int, side: int, sign: int, flags: int, odd: float) -> Record:
     other = market.best(1 - side)
     reach = int(rng.integers(1, 14))
     tick = (other - sign * reach) if other is not None else 24_000 - sign * reach
-    if rng.random() < 0.01:
-        tick += 3 * sign  # through the other side: a crossed book
+    if other is not None and rng.random() < odd / 10:
+        tick = other + sign  # through the other side: a crossed book
     size = int(rng.integers(1, 40))
     market.sides[side][tick] = market.sides[side].get(tick, 0) + size
     return market.record(ts, "A", flags, sign, tick, size)
@@ -74,8 +74,10 @@ def _remove(market: Market, rng: np.random.Generator, ts: int, side: int, sign: 
     book = market.sides[side]
     if not book:
         return []
-    tick = int(rng.choice(list(book)))
-    gone = int(rng.integers(1, book[tick] + 1))
+    bid, ask = market.best(BID), market.best(ASK)
+    crossed = bid is not None and ask is not None and bid >= ask
+    tick = market.best(side) if crossed else int(rng.choice(list(book)))
+    gone = book[tick] if crossed else int(rng.integers(1, book[tick] + 1))
     _take(book, tick, gone)
     return [market.record(ts, str(rng.choice(["C", "M"])), flags, sign, tick, gone)]
 

@@ -89,7 +89,7 @@ def test_flow_adds_up_to_the_change_of_every_price(seed):
         for side in (BID, ASK):
             net = dict.fromkeys({*start.side(side), *end.side(side)}, 0)
             for k in np.flatnonzero(rows & (flow.side == side)):
-                change = int(flow.added[k]) - int(flow.canceled[k]) - int(flow.filled[k]) + int(flow.view[k])
+                change = int(flow.added[k]) - int(flow.canceled[k]) - int(flow.filled[k]) + int(flow.scrolled[k])
                 net[int(flow.tick[k])] = net.get(int(flow.tick[k]), 0) + change
             assert net == {tick: end.side(side).get(tick, 0) - start.side(side).get(tick, 0) for tick in net}
 
