@@ -148,6 +148,8 @@ class BookSession:
         buffer = Buffer(self._table)
         for words, slot_of in self._chunks(self._window):
             self._fill(words, slot_of, np.flatnonzero(slot_of >= 0), buffer)
+        if len(self._parts) > 1:
+            buffer.merge()
         for slot in self._slots.disordered:
             buffer.reorder(_time_order(*buffer.of_slot(slot)), slot)
         self._steps_back = self._slots.steps_back

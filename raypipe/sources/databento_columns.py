@@ -89,6 +89,14 @@ class Buffer:
         for part in self.columns[:-1]:
             part[:, places] = part[:, places[order]]
 
+    def merge(self) -> None:
+        """Put the rows of several files in order of receipt; rows received together stay as they are."""
+        received = self.columns.longs[1, : self.rows]
+        if (received[1:] < received[:-1]).any():
+            order = np.argsort(received, kind="stable")
+            for part in self.columns[:-1]:
+                part[:, : self.rows] = part[:, order]
+
     def of_slot(self, slot: int) -> tuple[np.ndarray, np.ndarray]:
         """Times and sequence numbers of one contract's rows."""
         mine = self.columns.ints[1, : self.rows] == slot
