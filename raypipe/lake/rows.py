@@ -78,7 +78,8 @@ def group_end(table: Table, rows: pa.Table) -> int:
     if table.group_by and rows.num_rows:
         column = rows[table.group_by]
         others: int = pc.index(pc.not_equal(column, column[0]), True).as_py()
-        return min(rows.num_rows if others < 0 else others, GROUP_ROWS_BY_VALUE)
+        end: int = min(rows.num_rows if others < 0 else others, GROUP_ROWS_BY_VALUE)
+        return end
     if rows.num_rows <= GROUP_ROWS:
         return rows.num_rows
     if table.key[:1] != ("symbol",):
