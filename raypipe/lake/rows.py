@@ -75,13 +75,13 @@ def _check_membership(table: Table, partition: str, data: pa.Table) -> None:
 
 def group_end(table: Table, rows: pa.Table) -> int:
     """Where the first row group ends; the number of rows if more may belong to it."""
-    if table.group_by and rows.num_rows:
+    count: int = rows.num_rows
+    if table.group_by and count:
         column = rows[table.group_by]
         others: int = pc.index(pc.not_equal(column, column[0]), True).as_py()
-        end: int = min(rows.num_rows if others < 0 else others, GROUP_ROWS_BY_VALUE)
-        return end
-    if rows.num_rows <= GROUP_ROWS:
-        return rows.num_rows
+        return min(count if others < 0 else others, GROUP_ROWS_BY_VALUE)
+    if count <= GROUP_ROWS:
+        return count
     if table.key[:1] != ("symbol",):
         return GROUP_ROWS
     symbols = rows["symbol"]
