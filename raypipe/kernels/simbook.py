@@ -141,14 +141,15 @@ def _take(
     ts: int,
     side: int,
     lots: int,
+    most: int,
 ) -> None:
-    """An aggressor takes from the resting ``side``, over four price levels at most, never its last contract."""
+    """An aggressor takes from the resting ``side``, over ``most`` price levels, never its last contract."""
     taker, maker = (_BUYER, _SELLER) if side == ASK else (_SELLER, _BUYER)
     step = 1 if side == ASK else -1
     end = state[HIGHEST] if side == ASK else state[LOWEST]
     first = state[side]
     left, tick, deepest, prices = lots, first, first, 0
-    while left > 0 and prices < _SWEEP and (end - tick) * step >= 0:
+    while left > 0 and prices < most and (end - tick) * step >= 0:
         here = int(levels[TOTAL, side, tick])
         if here > 0:
             prices += 1
@@ -224,7 +225,7 @@ def _market_order(
     state: NDArray[np.int64],
     rows: NDArray[np.int64],
     changes: NDArray[np.int32],
-    ts: int,
+    step: NDArray[np.int64],
     gap: int,
     dice: int,
     more: int,
@@ -237,7 +238,8 @@ def _market_order(
     best = state[side]
     if toward >= 24 and levels[WALL, side, best] <= 0 and (toward >= 64 or ((dice >> 16) & 1) == 0):
         lots = int(levels[TOTAL, side, best]) + ((dice >> 17) & 3)
-    _take(orders, levels, state, rows, changes, ts, side, lots)
+    most = step[LOTS] if step[LOTS] > 0 else _SWEEP
+    _take(orders, levels, state, rows, changes, step[TS], side, lots, most)
 
 
 @kernel
@@ -330,7 +332,8 @@ def run_book(
         of index 0. Changed in place, as the book.
     steps
         int64 (n, 7): time in ns UTC, kind, fair price in sixteenths of a tick from index 0, usual contracts of a level,
-        and side, tick and contracts of a scripted step.
+        and side, tick and contracts of a scripted step. Of a drawn one the last is how many price levels its taker may
+        sweep, 0 for four.
     words
         Random numbers, int64 (n, 2), not negative.
     rows
@@ -352,7 +355,7 @@ def run_book(
         if step[KIND] != RANDOM:
             _script(orders, levels, state, rows, changes, step)
         elif (dice >> 40) & _MASK < (38_000 if gap >= 48 or gap <= -48 else 18_000):
-            _market_order(orders, levels, state, rows, changes, step[TS], gap, dice & 0xFFFFFFFF, more)
+            _market_order(orders, levels, state, rows, changes, step, gap, dice & 0xFFFFFFFF, more)
         else:
             _limit_order(orders, levels, state, rows, changes, step, gap, dice & 0xFFFFFFFFFF, more)
         i += 1

@@ -143,7 +143,8 @@ class _Session:
             writer.facts.update(reader.facts)
             self._check_plan(reader, listed)
         if kept:
-            work.keep(target, pa.concat_tables(kept))
+            # As a reader would find them: with the facts of the footer.
+            work.keep(target, pa.concat_tables(kept).replace_schema_metadata(dict(reader.facts)))
         return writer.receipt
 
     def _check_plan(self, reader: _Reader, listed: Sequence[BookFile]) -> None:

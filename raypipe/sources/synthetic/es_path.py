@@ -20,7 +20,7 @@ __all__ = ["SIXTEENTHS", "Leg", "day_legs", "fair_prices", "night_legs"]
 
 #: Fair prices count sixteenths of a tick.
 SIXTEENTHS = 16
-_CALM, _NIGHT, _DAY = 0.02, 0.12, 0.35
+_CALM, _NIGHT, _DAY = 0.02, 0.16, 0.55
 
 
 @dataclass(frozen=True, slots=True)

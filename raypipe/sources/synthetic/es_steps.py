@@ -119,7 +119,15 @@ def random_steps(draws: Draws, pace: Pace, day: EsDay, minutes: range, fair: NDA
     steps[:, _KIND] = RANDOM
     steps[:, _TARGET] = fair[at // SECOND_NS]
     steps[:, _DEPTH] = pace.depth[part][minute]
+    steps[_near_touch(day, steps[:, _TS]), _LOTS] = 1
     return steps
+
+
+def _near_touch(day: EsDay, ts_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """When no taker sweeps: a planted touch is the only trade of its instant, whichever of several one counts."""
+    hour = int(day.bounce_time)
+    spans = (("10:29:00", "10:31:00"), (f"{hour - 1:02d}:59:00", f"{hour:02d}:01:00"))
+    return np.asarray(np.any([(ts_ns >= day.at(a)) & (ts_ns < day.at(b)) for a, b in spans], axis=0))
 
 
 def script_steps(scripted: Sequence[Scripted], origin: int) -> NDArray[np.int64]:
