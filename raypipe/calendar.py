@@ -163,12 +163,22 @@ class Calendar:
         UsageError
             If the exchange did not trade on one of them.
         """
+        places = self.places(days)
+        return self._open[places], self._close[places]
+
+    def places(self, days: np.ndarray) -> np.ndarray:
+        """Which session of the calendar each of many is, int64 (sessions,); parameters as of `hours`."""
         places = np.searchsorted(self._days, days)
         places[places == len(self._days)] = 0
         wrong = self._days[places] != days
         if wrong.any():
             self.session(_date(days[int(wrong.argmax())]))
-        return self._open[places], self._close[places]
+        return places
+
+    def hours_at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Open and close of sessions by their places in the calendar, int64 nanoseconds UTC (sessions,)."""
+        within = np.clip(places, 0, len(self._days) - 1)
+        return self._open[within], self._close[within]
 
     def dates(self, start: dt.date, end: dt.date) -> list[dt.date]:
         """Dates of the sessions in the closed range [start, end]."""
