@@ -316,7 +316,7 @@ class Levels:
 
 
 def _distinct(strikes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct strikes, ascending, and each one's place among them, int32; sorting took 15 times as long."""
+    """The distinct strikes, ascending, and each one's place among them, int32; sorting took 8 times as long."""
     low = strikes.min()
     there = np.zeros(int(strikes.max()) - int(low) + 1, dtype=bool)
     there[strikes - low] = True

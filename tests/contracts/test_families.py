@@ -49,6 +49,10 @@ SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
             "max_entry_delay_minutes": 20,
         },
     ),
+    "touches": (
+        {"signals": {"touch": {"cadence": "bar"}, "levels": {"kinds": list(range(14)), "wall_basis": "decayed"}}},
+        {"signals": {"levels": {"kinds": list(range(14)), "or_forming": True, "vwap_price": "typical"}}},
+    ),
     "signal_labels": ({"signals": {"labels": {"anchor": "confirmation", "max_stale_s": 20}, "bars": {"atr_bars": 5}}},),
     "range_expansion": ({"lookback_rows": 2, "window_sessions": 3, "rel_threshold": 1.0},),
     "dataset": ({"price_filter": True, "price_max": 100.0, "price_min": 3.0, "max_feature_age_sessions": 2},),

@@ -61,7 +61,7 @@ class MadeDay:
             trades=[
                 Trade(ts, ticks / 4, size)
                 for ts, ticks, size, _, contract in self.tape
-                if start_ns <= ts < end_ns and contract == "ESH5"
+                if start_ns <= ts < end_ns and contract == self.tape[0][4]
             ],
             ratios=self.ratio,
             prints=[

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
+
 import pytest
 
+from raypipe.calendar import calendar
 from raypipe.schema.frames import check_table
 from raypipe.schema.touches import TOUCHES
-from tests.events.days import made_day
+from tests.events.days import MadeDay, made_day
 from tests.events.tape import SESSION
+from tests.kernels.test_trade_bars import records
 from tests.reference import touches as reference
 
 ALL = {"kinds": list(range(14))}
@@ -65,3 +70,21 @@ def test_bars_are_those_of_the_naive_engine(groups):
     expected = [tuple(touch) for touch in reference.by_bars(day.told(**groups))]
     assert len(expected) > 25
     assert sorted(got, key=lambda row: row[:3]) == sorted(expected, key=lambda row: row[:3])
+
+
+def test_a_real_tape(shared_data):
+    """The prints of a real session, its cents taken for ticks, at a ratio that makes them busy."""
+    found = records(shared_data / "dbn_xnas" / "xnas-itch-20250403.FROG.trades.dbn.zst")
+    session = calendar().session(dt.date(2025, 4, 3))
+    tape = [
+        (int(row["ts_event"]), int(row["price"]) // 10_000_000, int(row["size"]), 0, "ESM5")
+        for row in found[:: len(found) // 1500 + 1]
+    ]
+    made = MadeDay(tape, [(session.open_ns - 3600 * 10**9, 0.25)], session=session)
+    kinds = [kind for kind in range(14) if kind not in (6, 9, 10, 11, 12, 13)]
+    groups = {"levels": {"kinds": kinds, "round_spacing_usd": 50.0}, "touch": {"touch_usd": 4.0, "rearm_usd": 10.0}}
+    got = [(row["ts_ns"], row["level_id"], row["direction"], row["es_price"]) for row in made.rows(**groups)]
+    day = dataclasses.replace(made.told(**groups), rounds=(2000.0, 4500.0))
+    expected = [touch[:4] for touch in reference.by_events(day, touch=4.0, rearm=10.0)]
+    assert len(expected) > 30
+    assert sorted(got) == sorted(expected)

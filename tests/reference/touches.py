@@ -61,6 +61,7 @@ class Day:
     forming: bool = False
     vwap: str = "trade"
     spacing: float = 1.0
+    rounds: tuple[float, float] = (550.0, 650.0)
     strike_min: int = 100
     wall_min: int = 100
     basis: str = "cumulative"
@@ -177,7 +178,7 @@ def all_levels(day: Day, t: int, bars: Sequence[Bar]) -> dict[str, tuple[str, fl
     found = {}
     for kind in (KINDS[code] for code in day.kinds):
         if kind == "ROUND":
-            for k in range(int(550 / day.spacing), int(650 / day.spacing)):
+            for k in range(int(day.rounds[0] / day.spacing), int(day.rounds[1] / day.spacing)):
                 found[f"ROUND_{k * day.spacing:g}"] = (kind, k * day.spacing)
         elif kind == "STRIKE":
             lots = defaultdict(int)
