@@ -64,7 +64,8 @@ def family_of(catalog: Catalog) -> Family | tuple[()]:
 
 
 def _table(beside: tuple[Table, ...], *, aliases: bool) -> Table:
-    columns = (SESSION, *(_as_told(column) for column in _columns(beside) if aliases or not column.alias_of))
+    told = (_as_told(column) for column in (SESSION, *_columns(beside)))
+    columns = tuple(column for column in told if aliases or not column.alias_of)
     return Table(
         "gold/signals",
         key=TOUCHES.key,

@@ -208,6 +208,7 @@ def _options(seed: int, session: Session) -> pa.Table:
     ahead = np.where(calls, spot - strike, strike - spot)
     left = np.sqrt((session.close_ns + 900 * SECOND_NS - ts) / (6.75 * 3600 * SECOND_NS))
     price = np.maximum(ahead, 0) + 1.3 * left * np.exp(-(ahead**2) / (6 * left)) + 0.02
+    buys = rng.choice([0.3, 0.6])  # dealers are long gamma in some sessions, short in others
     price = np.where(rng.random(len(ts)) < 0.02, np.maximum(ahead - 0.05, 0.01), price)  # some are under parity
     return SPY_OPTION_TRADES.build(
         {
@@ -219,7 +220,7 @@ def _options(seed: int, session: Session) -> pa.Table:
             "right": dictionary_array(1 - calls.astype(np.int32), pa.array(["C", "P"])),
             "price": pa.array(np.round(price, 2)),
             "size": pa.array(rng.integers(1, 200, len(ts)).astype(np.uint32)),
-            "aggressor": pa.array(rng.choice([1, -1, 0], len(ts), p=[0.5, 0.4, 0.1]).astype(np.int8)),
+            "aggressor": pa.array(rng.choice([1, -1, 0], len(ts), p=[buys, 0.9 - buys, 0.1]).astype(np.int8)),
             "aggressor_source": constant_dictionary("tick", len(ts)),
             "conditions": pa.array([None if i % 9 else "227" for i in range(len(ts))], pa.string()).dictionary_encode(),
             "exchange": pa.array(rng.integers(300, 320, len(ts)).astype(np.int32)),
