@@ -23,7 +23,7 @@ from raypipe.schema.tables import AVAILABLE_NS, SESSION, SYMBOL
 
 __all__ = ["BARS_1D", "FAMILY", "Bars1dParams"]
 
-_EPOCH = dt.date(1970, 1, 1)
+_VALUES = (*PRICES, "volume", "adj_close", "dividends", "split_ratio")
 #: An overnight move beyond this share without a split or a dividend is told.
 _SUSPECT_MOVE = 0.4
 #: Dividends by two columns that are further apart than this share of the price are told.
@@ -84,8 +84,7 @@ def table(params: Bars1dParams) -> Table:
 
 def requires(_: Bars1dParams) -> tuple[Read, ...]:
     """The vendor's bars of the symbol."""
-    columns = ("session", *PRICES, "volume", "adj_close", "dividends", "split_ratio")
-    return (Read(OHLCV_1D.name, columns),)
+    return (Read(OHLCV_1D.name, ("session", *_VALUES)),)
 
 
 def compute(inputs: Inputs, params: Bars1dParams) -> Result:
@@ -101,7 +100,7 @@ def compute(inputs: Inputs, params: Bars1dParams) -> Result:
 
 def _symbol(symbol: str, rows: pa.Table, params: Bars1dParams, findings: list[Finding]) -> pa.Table:
     mode = params.ingest.adjustment
-    vendor = {name: floats(rows[name]) for name in rows.column_names if name != "session"}
+    vendor = {name: floats(rows[name]) for name in _VALUES}
     ratio = np.where(vendor["split_ratio"] > 0, vendor["split_ratio"], 1.0)
     later = np.multiply.accumulate(np.append(1.0, ratio[:0:-1]))[::-1] if len(ratio) else ratio
     basis = later if mode == "raw" else np.ones(len(ratio))
