@@ -11,6 +11,7 @@ import datetime as dt
 import glob
 import hashlib
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,6 +27,8 @@ from raypipe.schema.signals import SourceParams
 from raypipe.sources.databento_symbols import Symbology, read_definitions, read_symbology
 
 __all__ = ["BOOK_RAW", "BookFile", "BookFiles", "Feed"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ class BookFiles:
             facts = self._facts(file)
             why = facts if isinstance(facts, str) else facts.refused(BOOK_RAW[raw].kind)
             # Trades, books and definitions lie in one folder: that is no news.
-            quiet = isinstance(facts, Facts) and facts.is_dbn and facts.kind in _SIBLINGS and facts.is_es
+            quiet = isinstance(facts, Facts) and facts.kind in _SIBLINGS and not facts.refused(facts.kind)
             if why and not quiet and (date is None or isinstance(facts, str) or date in facts.sessions()):
                 found[file.name] = why
         return found
@@ -215,6 +218,7 @@ class BookFiles:
         try:
             return probe(file.name, lambda: self.open(file))
         except RaypipeError as error:
+            log.warning("%s is passed over: %s", file.name, error.message)
             return error.message
 
     def digest(self, file: BookFile) -> str:
