@@ -209,7 +209,7 @@ def test_two_files_of_one_interval_fail_and_leave_nothing(lake):
 
 @pytest.mark.parametrize("cut", [-40, -1])
 def test_a_cut_file_fails_with_its_offset(lake, cut):
-    path = put(lake, TRADES, day_trades())
+    path = put(lake, TRADES, trades(at("14:30") + 10**9 * np.arange(6000)))
     path.write_bytes(path.read_bytes()[:cut])
     outcomes = run(lake)
     assert {outcome.status for outcome in outcomes} == {"failed"}
