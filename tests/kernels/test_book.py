@@ -78,7 +78,7 @@ def test_limits_are_those_of_the_settled_books(seed):
 def test_flow_adds_up_to_the_change_of_every_price(seed):
     """Conservation, exactly: added - canceled - filled + view is what the book at the end has more, price by price."""
     records = random_records(seed, odd=0.3)
-    changes, states = replay(records)
+    _, states = replay(records)
     flow = scan(records).flow
     rng = np.random.default_rng(seed)
     for _ in range(5 if states else 0):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from raypipe.features.touch.scene import Scene
 from raypipe.schema.books import ES_MBP10
@@ -85,3 +86,11 @@ def random_session(seed: int, count: int = 800, touches: int = 12, odd: float = 
 def without_actions(made: Made) -> Made:
     """The same of a vendor who tells neither actions nor flags."""
     return made.replaced(records=[r._replace(action="", flags=None) for r in made.records])
+
+
+def assert_same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Equal values; floats but for their last digits."""
+    assert set(found) == set(wanted)
+    for name, value in wanted.items():
+        right = pytest.approx(value, rel=1e-9, abs=1e-9) if isinstance(value, float) else value
+        assert found[name] == right, name
