@@ -12,12 +12,12 @@ from raypipe.calendar import Session
 from raypipe.features.touch.group import Group, add_columns, found_groups, in_order
 from raypipe.features.touch.scene import scene_of, warm_up
 from raypipe.schema.books import BOOK_DEPTH, ES_MBP10, ES_TRADES
-from raypipe.schema.family import Inputs, Read, Result
+from raypipe.schema.family import Family, Inputs, Read, Result
 from raypipe.schema.signals import SignalPart
 from raypipe.schema.spec import Column, Table
 from raypipe.schema.touches import ES_BARS, ES_SESSION, ES_SPY_RATIO, OPTION_GREEKS, TOUCH_KEY, TOUCHES
 
-__all__ = ["SIGNAL_FEATURES", "SignalFeaturesParams"]
+__all__ = ["FAMILY", "SIGNAL_FEATURES", "SignalFeaturesParams"]
 
 #: Groups in the order of the table; others follow by name.
 _ORDER = (
@@ -102,3 +102,17 @@ def _session(inputs: Inputs, target: Session, params: SignalFeaturesParams) -> p
         return SIGNAL_FEATURES.empty()
     made = add_columns(scene_of(inputs, target, params.signals), _computed())
     return SIGNAL_FEATURES.build({**{name: touches[name] for name in _FROM_TOUCHES}, **made})
+
+
+FAMILY = Family(
+    "signal_features",
+    1,
+    SignalFeaturesParams,
+    table,
+    requires,
+    compute,
+    step="signals",
+    cost=0.7,
+    memory=900 << 20,
+    fuse="signals",
+)

@@ -53,6 +53,22 @@ SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
         {"signals": {"touch": {"cadence": "bar"}, "levels": {"kinds": list(range(14)), "wall_basis": "decayed"}}},
         {"signals": {"levels": {"kinds": list(range(14)), "or_forming": True, "vwap_price": "typical"}}},
     ),
+    "signal_features": (
+        {
+            "signals": {
+                "levels": {"kinds": list(range(14)), "wall_basis": "decayed"},
+                "options": {"option_latency_ms": 700},
+                "bars": {"atr_bars": 5, "vol_min": 5},
+                "barrier": {"window_s": 60, "zone_ticks": 4, "state_ratio": "gross"},
+            }
+        },
+        {
+            "signals": {
+                "session": {"require_options": False, "sma_warmup_sessions": 1, "volume_warmup_sessions": 4},
+                "fuel": {"wall_gamma": 5_000},
+            }
+        },
+    ),
     "signal_labels": ({"signals": {"labels": {"anchor": "confirmation", "max_stale_s": 20}, "bars": {"atr_bars": 5}}},),
     "range_expansion": ({"lookback_rows": 2, "window_sessions": 3, "rel_threshold": 1.0},),
     "dataset": ({"price_filter": True, "price_max": 100.0, "price_min": 3.0, "max_feature_age_sessions": 2},),
