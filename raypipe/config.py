@@ -25,7 +25,6 @@ from raypipe.lake.location import Location
 from raypipe.pipeline.stages import stages
 from raypipe.redact import redact
 from raypipe.schema.family import Params, linked
-from raypipe.schema.signals import SignalsParams
 
 __all__ = ["Config", "LakeParams", "RunParams", "load_config", "section_types"]
 
@@ -120,8 +119,6 @@ class _Value:
 def section_types() -> dict[str, type[Params]]:
     """The class of every section by name."""
     found: dict[str, type[Params]] = {"lake": LakeParams, "run": RunParams, "ingest": IngestParams}
-    # Signal families share a section that is the joined table's own.
-    found["signals"] = SignalsParams
     return {**found, **{stage.name: stage.params for stage in stages()}}
 
 

@@ -35,7 +35,7 @@ _FIRST = ("barrier", "tape", "fuel", "dealer_flow")
 _TS_ALIAS = replace(TOUCHES["ts_ns"], name="ts_event_ns", alias_of="ts_ns", doc="ts_ns.")
 
 
-def family_of(catalog: Catalog) -> Family | tuple[()]:
+def family_of(catalog: Catalog) -> Family:
     """The family, whose columns are those of touches, of their features and of their labels.
 
     Parameters
@@ -43,8 +43,6 @@ def family_of(catalog: Catalog) -> Family | tuple[()]:
     catalog
         All other families by name.
     """
-    if not all(name in catalog for name in _BESIDE):
-        return ()
     beside = tuple(catalog[name].table(catalog[name].params()) for name in _BESIDE)
     whole, plain = (_Joined(beside, _table(beside, aliases=aliases)) for aliases in (True, False))
     return Family(
