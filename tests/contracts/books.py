@@ -208,7 +208,7 @@ def _options(seed: int, session: Session) -> pa.Table:
     ahead = np.where(calls, spot - strike, strike - spot)
     left = np.sqrt((session.close_ns + 900 * SECOND_NS - ts) / (6.75 * 3600 * SECOND_NS))
     price = np.maximum(ahead, 0) + 1.3 * left * np.exp(-(ahead**2) / (6 * left)) + 0.02
-    buys = rng.choice([0.3, 0.6])  # dealers are long gamma in some sessions, short in others
+    buys = 0.2 if session.date.day % 2 else 0.6  # dealers are long gamma in some sessions, short in others
     price = np.where(rng.random(len(ts)) < 0.02, np.maximum(ahead - 0.05, 0.01), price)  # some are under parity
     return SPY_OPTION_TRADES.build(
         {
