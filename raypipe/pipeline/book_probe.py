@@ -16,8 +16,6 @@ from raypipe.calendar import EXCHANGE_TZ, NS_PER_DAY, NS_PER_SECOND, calendar
 from raypipe.errors import SourceError
 from raypipe.sources.databento import RTYPES, RecordStream, read_header
 from raypipe.sources.databento_symbols import Symbology, is_root
-from raypipe.sources.option_parquet import parquet_range_ns
-from raypipe.sources.option_prints import OptionFile
 
 __all__ = ["Facts", "probe", "session_of"]
 
@@ -119,21 +117,25 @@ def _scanned(name: str, open_file: Callable[[], BinaryIO]) -> tuple[int, int]:
 def _of_parquet(name: str, open_file: Callable[[], BinaryIO]) -> Facts:
     try:
         with open_file() as stream:
-            columns = set(pq.read_schema(stream).names)
+            file = pq.ParquetFile(stream, arrow_extensions_enabled=False)
+            columns = set(file.schema_arrow.names)
+            if "ts_event_ns" not in columns:
+                return Facts("other columns", 0, 0)
+            bounds = _range(file)
     except (pa.ArrowException, OSError) as error:
         msg = f"not a whole Parquet file ({str(error).splitlines()[0]})"
         raise SourceError(msg, hint="fetch it again", file=name) from None
-    file = OptionFile(name, open_file)
-    if "ts_event_ns" not in columns:
-        return Facts("other columns", 0, 0)
     kind = "options" if "strike" in columns else "mbp-10" if "bid_px_1" in columns else "trades"
-    bounds = parquet_range_ns(file) or _column_range(open_file)
     return Facts(kind, *bounds)
 
 
-def _column_range(open_file: Callable[[], BinaryIO]) -> tuple[int, int]:
-    with open_file() as stream:
-        times = pq.read_table(stream, columns=["ts_event_ns"])["ts_event_ns"].drop_null().to_numpy()
+def _range(file: pq.ParquetFile) -> tuple[int, int]:
+    """First and last time: by the statistics of all row groups, else by the column."""
+    place = file.metadata.schema.names.index("ts_event_ns")
+    groups = [file.metadata.row_group(k).column(place).statistics for k in range(file.num_row_groups)]
+    if groups and all(group is not None and group.has_min_max and isinstance(group.min, int) for group in groups):
+        return min(group.min for group in groups), max(group.max for group in groups)
+    times = file.read(["ts_event_ns"], use_threads=False)["ts_event_ns"].drop_null().cast(pa.int64()).to_numpy()
     return (int(times.min()), int(times.max())) if len(times) else (0, 0)
 
 

@@ -24,6 +24,7 @@ from raypipe.schema.family import Finding
 from raypipe.schema.spec import Table
 from raypipe.sources.databento import Header, RecordStream
 from raypipe.sources.databento_columns import Buffer
+from raypipe.sources.databento_parquet import ParquetStream
 from raypipe.sources.databento_refused import Refused
 from raypipe.sources.databento_slots import Slots
 from raypipe.sources.databento_symbols import Symbology, likely_outrights
@@ -104,6 +105,7 @@ class BookSession:
     def __init__(self, parts: Sequence[DbnPart], table: Table, session: Session) -> None:
         self._parts, self._table, self._session = parts, table, session
         self._window = record_window(session.date)
+        self._bare = any(part.name.endswith(".parquet") for part in parts)
         lead = _BOOK_LEAD_NS if table is ES_MBP10 else 0
         self._cover = session.open_ns - lead, session.close_ns
         self.digests: dict[str, str] = {}
@@ -227,7 +229,7 @@ class BookSession:
         return chosen
 
     def _taken(self, buffer: Buffer) -> pa.Table:
-        table = buffer.take(self._session.date, self._slots.numbers, self._slots.names)
+        table = buffer.take(self._session.date, self._slots.numbers, self._slots.names, bare=self._bare)
         buffer.clear()
         return table
 
@@ -238,7 +240,7 @@ class BookSession:
         spans: list[tuple[str, dict[Any, tuple[int, int]]]] = []
         for part in self._in_order():
             with part.open() as raw:
-                stream = RecordStream(raw, part.name)
+                stream = _stream(raw, part.name)
                 self._begin(part, stream.header)
                 for chunk in stream.chunks():
                     words = chunk.view(np.int64).reshape(len(chunk), -1)
@@ -289,7 +291,7 @@ class BookSession:
         lots: Counter[int] = Counter()
         low, high = self._window
         with self._part.open() as raw:
-            for chunk in RecordStream(raw, self._part.name).chunks():
+            for chunk in _stream(raw, self._part.name).chunks():
                 mine = chunk[(chunk["ts_event"] >= low) & (chunk["ts_event"] < high)]
                 for number in np.unique(mine["instrument_id"]).tolist():
                     rows = mine[mine["instrument_id"] == number]
@@ -362,9 +364,13 @@ def _time_order(ts_event: np.ndarray, sequence: np.ndarray) -> np.ndarray:
     return np.lexsort((sequence, ts_event))
 
 
+def _stream(raw: BinaryIO, name: str) -> RecordStream | ParquetStream:
+    return ParquetStream(raw, name) if name.endswith(".parquet") else RecordStream(raw, name)
+
+
 def _first_received(part: DbnPart) -> tuple[int, int, str]:
     with part.open() as raw:
-        for chunk in RecordStream(raw, part.name).chunks(64):
+        for chunk in _stream(raw, part.name).chunks(64):
             return int(chunk["ts_recv"][0]), int(chunk["ts_event"][0]), chunk[:1].tobytes().hex()
     return 0, 0, ""
 

@@ -102,7 +102,7 @@ class Buffer:
         mine = self.columns.ints[1, : self.rows] == slot
         return self.columns.longs[0, : self.rows][mine], self.columns.sizes[0, : self.rows][mine]
 
-    def take(self, session: dt.date, numbers: np.ndarray, names: list[str]) -> pa.Table:
+    def take(self, session: dt.date, numbers: np.ndarray, names: list[str], *, bare: bool = False) -> pa.Table:
         """The rows as a table.
 
         Parameters
@@ -111,6 +111,8 @@ class Buffer:
             What they belong to.
         numbers, names
             Instrument id (uint32) and contract of each slot.
+        bare
+            Whether the source has neither flags nor depths.
         """
         n, c = self.rows, self.columns
         slots = c.ints[1, :n]
@@ -126,8 +128,11 @@ class Buffer:
             "side": pa.array(c.small[0, :n].view(np.int8)),
             "action": _codes(c.small[1, :n]),
             "flags": pa.array(c.small[2, :n]),
+            **(self._book() if self._levels else {}),
         }
-        return self._table.build({**found, **(self._book() if self._levels else {})})
+        if bare:
+            found |= {name: pa.nulls(n, pa.uint8()) for name in ("flags", "depth") if name in found}
+        return self._table.build(found)
 
     def _book(self) -> dict[str, pa.Array]:
         n, sizes = self.rows, self.columns.sizes

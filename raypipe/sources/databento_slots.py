@@ -76,7 +76,7 @@ class Slots:
 
     def add(self, number: int, meaning: Meaning) -> None:
         """Say what an id stands for from now on."""
-        slot = self._slot((number, meaning.symbol), excluded=not is_outright(meaning.symbol))
+        slot = self._slot((number, meaning.symbol), excluded=not _is_taken(meaning.symbol))
         self._point(number, slot, (meaning.start_ns, meaning.end_ns))
 
     def add_guess(self, number: int, outright: bool) -> None:
@@ -190,6 +190,11 @@ class Slots:
     def _left_out(self, slot: int) -> dict[str, Any]:
         (number, symbol), (rows, lots) = self._keys[slot], self._counts[slot].tolist()
         return {"instrument_id": number, "symbol": symbol, "rows": rows, "lots": lots}
+
+
+def _is_taken(symbol: str) -> bool:
+    """Whether records of a symbol become rows: of an outright, or of a series that is called ES and nothing more."""
+    return is_outright(symbol) or symbol == "ES"
 
 
 def _gaps(seen: np.ndarray, start_ns: int) -> list[list[int]]:

@@ -317,3 +317,11 @@ def test_option_prints_are_a_source_like_the_others(lake, tmp_path):
     assert (outcome.status, outcome.partition, outcome.rows) == ("built", KEY, 60)
     elsewhere = opra(tmp_path / "named_otherwise.csv.gz", DAY)  # its first print says which session it is
     assert set(states(lake, "spy_option_trades", spy_options=str(elsewhere))) == {KEY}
+
+
+def test_es_as_parquet_is_a_source_too(lake, tmp_path):
+    from tests.sources.test_databento_parquet import as_trades, save
+
+    save(tmp_path / "es" / "symbol=ES" / "date=2001-01-01" / "hour=09" / "part-0.parquet", as_trades(day_trades()))
+    (outcome,) = run(lake, es_trades=str(tmp_path / "es"))
+    assert (outcome.status, outcome.partition, outcome.rows) == ("built", KEY, 390)
