@@ -63,7 +63,9 @@ class TableAudit:
         self._labels = {column.name for column in self._spec.columns if column.role == "label"}
         if self._labels and known_by(self._spec) != decided_by(self._spec):
             self._labels.add(known_by(self._spec).column)  # when labels are settled is itself news
-        self._features = [name for name in self._spec.names if name not in self._labels]
+        # What later splits restate is no feature; that the rows come again is asked of it all the same.
+        self._restated = {column.name for column in self._spec.columns if column.role == "vintage"}
+        self._features = [name for name in self._spec.names if name not in self._labels | self._restated]
         self._problems: list[Problem] = []
         self._partitions: list[str] = []
         self._rows = self._moments = self._altered = 0
@@ -199,6 +201,8 @@ class TableAudit:
         pairs = Paired(self._spec.key, base.table, altered)
         early, settled = base.decided[pairs.rows] <= where.at_ns, base.known[pairs.rows] <= where.at_ns
         for name in self._spec.names:
+            if name in self._restated:
+                continue
             must, may = (settled, early & ~settled) if name in self._labels else (early, ~early)
             self._tally.compared(name, int(must.sum()))
             self._tally.leaks(name, pairs.unequal(name, must), where)

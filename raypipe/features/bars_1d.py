@@ -84,7 +84,7 @@ def table(params: Bars1dParams) -> Table:
 
 def requires(_: Bars1dParams) -> tuple[Read, ...]:
     """The vendor's bars of the symbol."""
-    return (Read(OHLCV_1D.name, ("session", *_VALUES)),)
+    return (Read(OHLCV_1D.name, ("session", "symbol", *_VALUES)),)
 
 
 def compute(inputs: Inputs, params: Bars1dParams) -> Result:
@@ -104,46 +104,36 @@ def _symbol(symbol: str, rows: pa.Table, params: Bars1dParams, findings: list[Fi
     ratio = np.where(vendor["split_ratio"] > 0, vendor["split_ratio"], 1.0)
     later = np.multiply.accumulate(np.append(1.0, ratio[:0:-1]))[::-1] if len(ratio) else ratio
     basis = later if mode == "raw" else np.ones(len(ratio))
-    prices = {name: vendor[name] / basis for name in PRICES}
-    volume = vendor["volume"] * basis
+    # The close before, on the share basis of the row itself: what later splits restate is not needed for returns.
+    before = np.append(np.nan, vendor["close"])[: len(ratio)] / (ratio if mode == "raw" else 1.0)
     note = _Notes(symbol, rows, findings)
-    dividend = _dividends(vendor, prices["close"], basis, mode, note)
-    before = np.append(np.nan, prices["close"])[: len(ratio)]
+    dividend = _dividends(vendor, before, mode, note)
     _refuse_large(dividend, before, note)
-    split = (ratio != 1.0) & (mode != "full")
-    with np.errstate(invalid="ignore"):
-        note.rows(
-            "suspect_move",
-            "moves of more than 40 % overnight without a split or dividend",
-            (np.abs(prices["open"] / before - 1.0) > _SUSPECT_MOVE) & ~split & (dividend == 0.0),
-            lambda i: f"open {prices['open'][i]:.6g} after a close of {before[i]:.6g}",
-        )
+    _note_moves(vendor["open"], before, (dividend > 0.0) | ((ratio != 1.0) & (mode != "full")), note)
     growth = np.divide(before, before - dividend, out=np.ones(len(ratio)), where=dividend > 0.0)
+    stale = (vendor["volume"] == 0.0) & np.logical_and.reduce([vendor[name] == before for name in PRICES])
     return table(params).build(
         {
             "session": rows["session"],
             "symbol": constant_dictionary(symbol, len(ratio)),
-            **{name: pa.array(values) for name, values in prices.items()},
-            "volume": pa.array(volume),
+            **{name: pa.array(vendor[name] / basis) for name in PRICES},
+            "volume": pa.array(vendor["volume"] * basis),
             "split_factor": nullable(np.full(len(ratio), np.nan) if mode == "full" else later),
-            "dividend_usd": pa.array(dividend),
+            "dividend_usd": pa.array(dividend / basis),
             "div_factor": pa.array(np.multiply.accumulate(growth)),
-            "is_stale": pa.array((volume == 0.0) & np.logical_and.reduce([p == before for p in prices.values()])),
+            "is_stale": pa.array(stale),
             "available_ns": pa.array(known_ns(OHLCV_1D, rows)),
         }
     )
 
 
-def _dividends(
-    vendor: dict[str, np.ndarray], close: np.ndarray, basis: np.ndarray, mode: str, note: _Notes
-) -> np.ndarray:
-    """Dividend of each ex-session per share of the newest basis, USD; 0 where there is none, and in the first row."""
-    none = np.zeros(len(close))
+def _dividends(vendor: dict[str, np.ndarray], before: np.ndarray, mode: str, note: _Notes) -> np.ndarray:
+    """Dividend of each ex-session per share of its own basis, USD; 0 where there is none, and in the first row."""
+    close = vendor["close"]
     if mode == "full" or not len(close):
-        return none
-    stated = vendor["dividends"] / basis
+        return np.zeros(len(close))
+    stated, implied = vendor["dividends"].copy(), _implied(vendor["adj_close"], close, before)
     stated[0] = 0.0
-    implied = _implied(vendor["adj_close"], close)
     if np.isnan(vendor["dividends"]).all():
         return np.where(np.isnan(implied), 0.0, implied)
     stated = np.where(np.isnan(stated), 0.0, stated)
@@ -157,17 +147,13 @@ def _dividends(
     return stated
 
 
-def _implied(adjusted: np.ndarray, close: np.ndarray) -> np.ndarray:
-    """Dividends by the steps of adj_close / close; NaN where a row has no adj_close, 0 in the first row.
-
-    A step is held against the last one that counted, so that roundings neither count nor add up.
-    """
-    share = adjusted / close
-    found = np.where(np.isnan(share), np.nan, 0.0)
+def _implied(adjusted: np.ndarray, close: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Dividends by the steps of adj_close / close; NaN where a row or the one before has no adj_close."""
     with np.errstate(invalid="ignore"):
-        steps = np.flatnonzero(np.abs(share[1:] / share[:-1] - 1.0) > _ROUNDING) + 1
-    for row in steps:
-        found[row] = max(close[row - 1] * (1.0 - share[row - 1] / share[row]), 0.0)
+        kept = np.append(np.nan, adjusted[:-1]) / before / (adjusted / close)
+        found = np.where(np.abs(kept - 1.0) > _ROUNDING, np.maximum(before * (1.0 - kept), 0.0), 0.0)
+    found[np.isnan(kept)] = np.nan
+    found[0] = 0.0
     return found
 
 
@@ -179,6 +165,16 @@ def _refuse_large(dividend: np.ndarray, before: np.ndarray, note: _Notes) -> Non
         msg = f"a dividend of {dividend[row]:.6g} after a close of {before[row]:.6g}"
         hint = "mend dividends or adj_close of that row, or ingest.adjustment"
         raise SchemaError(msg, hint=hint, table=BARS_1D.name, partition=note.symbol, session=note.date(row))
+
+
+def _note_moves(opens: np.ndarray, before: np.ndarray, explained: np.ndarray, note: _Notes) -> None:
+    with np.errstate(invalid="ignore"):
+        note.rows(
+            "suspect_move",
+            "moves of more than 40 % overnight without a split or dividend",
+            (np.abs(opens / before - 1.0) > _SUSPECT_MOVE) & ~explained,
+            lambda i: f"open {opens[i]:.6g} after a close of {before[i]:.6g}",
+        )
 
 
 class _Notes:

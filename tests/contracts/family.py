@@ -21,16 +21,8 @@ from raypipe.schema.frames import check_table, split_by_symbol, split_table
 from raypipe.schema.known import known_by as when_known
 from raypipe.schema.known import known_ns
 from raypipe.schema.spec import Table
-from tests.contracts.market import (
-    SYMBOLS,
-    Market,
-    Partitions,
-    buildable,
-    cut,
-    read,
-    units,
-    with_future,
-)
+from tests.contracts.market import Market, buildable, cut, read, units, with_future
+from tests.contracts.sources import SYMBOLS, Partitions
 
 #: A Wednesday: the last week is not over. Before it: New Year inside an ISO week, a day of mourning.
 LAST_SESSION = dt.date(2025, 2, 5)

@@ -70,6 +70,12 @@ SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
         },
     ),
     "signal_labels": ({"signals": {"labels": {"anchor": "confirmation", "max_stale_s": 20}, "bars": {"atr_bars": 5}}},),
+    "bars_1d": ({"ingest": {"adjustment": "raw"}}, {"ingest": {"adjustment": "full"}}),
+    "universe": (
+        {"min_history_sessions": 20, "window_sessions": 10, "min_price_usd": 15, "max_members": 6},
+        {"min_history_sessions": 5, "min_presence": 1.0, "window_sessions": 5, "min_dollar_volume_usd": 3e7},
+    ),
+    "forward_labels": ({"horizons": [2, 7], "delist_return": -1.0},),
     "range_expansion": ({"lookback_rows": 2, "window_sessions": 3, "rel_threshold": 1.0},),
     "dataset": ({"price_filter": True, "price_max": 100.0, "price_min": 3.0, "max_feature_age_sessions": 2},),
 }
@@ -82,6 +88,7 @@ INSTEAD: dict[str, dict[str, object]] = {
 }
 #: Columns that stay null on a market that is shorter than the warm-up of other families.
 UNFILLED: dict[str, tuple[str, ...]] = {
+    "bars_1d": ("split_factor",),  # of fully adjusted prices
     "dataset": (
         *("prev_adx_14", "prev_strong_trend", "prev_sma_50", "prev_sma_200", "prev_sma_cross_20_50"),
         *("prev_sma_cross_50_200", "prev_avg_volume", "prev_days_in_window"),

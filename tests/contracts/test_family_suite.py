@@ -18,7 +18,8 @@ from raypipe.schema.spec import Column, Table
 from raypipe.schema.tables import AVAILABLE_NS, DAY_AGGS, MINUTE_AGGS, REFERENCE, SESSION, SPLITS, SYMBOL, TABLES
 from tests.contracts import family as suite
 from tests.contracts.family import CHECKS, OLDER, TARGETS, Case
-from tests.contracts.market import MINUTE_NS, SOURCES, Market
+from tests.contracts.market import Market
+from tests.contracts.sources import MINUTE_NS, SOURCES
 
 BACK = 3
 VALUE = Column("value", "f64", "Whatever the family under test says.", unit="1", null="there is no earlier close")

@@ -14,7 +14,8 @@ from raypipe.calendar import Session, calendar
 from raypipe.features import daily
 from raypipe.schema.family import Family, Params, Result
 from raypipe.schema.tables import DAY_AGGS, SPLITS, SYMBOL_TYPES
-from tests.contracts.market import Market, Partitions, read
+from tests.contracts.market import Market, read
+from tests.contracts.sources import Partitions
 
 Row = dict[str, Any]
 #: Around a new year inside an ISO week, three holidays, an early close and a day of mourning.

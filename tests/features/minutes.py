@@ -16,7 +16,7 @@ from raypipe.calendar import Session, calendar
 from raypipe.features import macd_state
 from raypipe.schema.macd import MACD_STATE, MacdParams
 from raypipe.schema.tables import MINUTE_AGGS, SPLITS, SYMBOL_TYPES
-from tests.contracts.market import Partitions
+from tests.contracts.sources import Partitions
 from tests.features.bars import Fixed, run, splits_table, types_of
 from tests.kernels.minute_bars import COLUMNS, MINUTE, START, symbol_bars
 

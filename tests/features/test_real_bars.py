@@ -13,7 +13,7 @@ import pytest
 from raypipe.calendar import Session, calendar
 from raypipe.features import daily, filtered, weekly
 from raypipe.schema.tables import DAY_AGGS, SPLITS
-from tests.contracts.market import Partitions
+from tests.contracts.sources import Partitions
 from tests.features.bars import Fixed, day_tables, run, splits_table
 
 PRICES = ("open", "high", "low", "close")

@@ -15,7 +15,7 @@ from raypipe.features.symbols import FAMILY, REASONS, SymbolsParams, known_snaps
 from raypipe.schema.family import Finding
 from raypipe.schema.frames import check_table
 from raypipe.schema.tables import DAY_AGGS, MINUTE_AGGS, REFERENCE, SYMBOL_TYPES
-from tests.contracts.market import Partitions
+from tests.contracts.sources import Partitions
 from tests.features.bars import Fixed, bar, day_tables, run
 from tests.reference.symbols import RULES, reason
 
