@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 BUCKET = "flatfiles"
+#: About 35 thousand trades and 130 thousand book records a session.
+_ES_ACTIVITY = 0.05
 
 
 @command(
@@ -47,7 +49,7 @@ BUCKET = "flatfiles"
 def demo(app: App, out: Path, workers: int | None, executor: str, **numbers: Any) -> int:
     """Run the whole chain; 1 if a planted answer is wrong."""
     from raypipe.cli.show_run import run_document, run_lines
-    from raypipe.pipeline.market import acquire_market, compare_market, synthesise
+    from raypipe.pipeline.market import acquire_market, compare_market, demo_datasets, synthesise
     from raypipe.pipeline.session import Wish, plan_wish
     from raypipe.pipeline.views import lake_states
 
@@ -55,7 +57,9 @@ def demo(app: App, out: Path, workers: int | None, executor: str, **numbers: Any
     config = app.config(run__workers=workers, run__executor=executor)
     folder = out / "vendor" / BUCKET
     app.notes.info(f"1/4 a synthetic market of {numbers['sessions']} sessions in {folder}")
-    market = synthesise(folder, force=(folder / "truth.json").exists(), **numbers)
+    datasets = demo_datasets(numbers["sessions"])
+    again = (folder / "truth.json").exists()
+    market = synthesise(folder, force=again, datasets=datasets, es_activity=_ES_ACTIVITY, **numbers)
     app.notes.info(f"2/4 ingest over S3 into {config.lake.location.root}")
     acquire_market(config, market)
     app.notes.info("3/4 build every table")

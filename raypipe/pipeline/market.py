@@ -9,14 +9,29 @@ from typing import Any
 from raypipe.acquisition.acquire import ingest
 from raypipe.config import Config
 from raypipe.errors import StorageError
+from raypipe.lake.objects import ObjectStore
 from raypipe.lake.store import Lake
 from raypipe.pipeline.intake import keep_corporate
 from raypipe.pipeline.local_s3 import environment, serve_folder
 from raypipe.pipeline.planted import Verdict, check_planted
 from raypipe.pipeline.views import declared_tables
-from raypipe.sources.synthetic import SynthParams, SynthResult, write_market
+from raypipe.sources.synthetic import DATASETS, SynthParams, SynthResult, write_market
 
-__all__ = ["SynthResult", "Verdict", "acquire_market", "compare_market", "synthesise"]
+__all__ = ["SynthResult", "Verdict", "acquire_market", "compare_market", "demo_datasets", "synthesise"]
+
+#: Sessions of ES in a market: seven of trades to look back on, and two with books.
+_ES_SESSIONS = 9
+
+
+def demo_datasets(sessions: int) -> tuple[str, ...]:
+    """What a market of so many sessions shows: all of it, or without ES if that had nothing to look back on.
+
+    Examples
+    --------
+    >>> demo_datasets(20), demo_datasets(3)
+    (('equities', 'es', 'options'), ('equities',))
+    """
+    return DATASETS if sessions >= _ES_SESSIONS else ("equities",)
 
 
 def synthesise(out: Path, *, force: bool = False, **params: Any) -> SynthResult:
@@ -51,7 +66,16 @@ def acquire_market(config: Config, market: SynthResult) -> str:
         raise StorageError(msg, hint="is something else using the folder?", store=params.endpoint_url)
     keep_corporate(config, "reference", market.out / "reference" / "tickers.csv")
     keep_corporate(config, "splits", market.out / "reference" / "splits.csv")
+    _keep_books(store, market)
     return server.endpoint_url
+
+
+def _keep_books(store: ObjectStore, market: SynthResult) -> None:
+    """Files of books and prints, under ``raw/`` as the vendors name them; those that are there already stay."""
+    for key in market.book_keys:
+        data = (market.out / key).read_bytes()
+        if store.stat(f"raw/{key}") is None or store.read(f"raw/{key}") != data:
+            store.put_bytes(f"raw/{key}", data)
 
 
 def compare_market(config: Config, market: SynthResult) -> list[Verdict]:

@@ -11,6 +11,7 @@ from raypipe.config import Config
 from raypipe.errors import UsageError
 from raypipe.lake.names import check_run_id
 from raypipe.lake.store import Lake
+from raypipe.pipeline.pictures import session_pictures
 from raypipe.pipeline.plan import Plan, Request, make_plan, stage_tables
 from raypipe.pipeline.record import RunRecord, last_run, read_record
 from raypipe.schema.spec import Table
@@ -194,4 +195,5 @@ def _render(lake: Lake, record: RunRecord, config: Config) -> str:
     from raypipe.report.ops import render_run
 
     plan = make_plan(lake, config.params, Request(allow_holes=config.run.allow_holes))
-    return render_run(json.loads(record.to_json()), states(plan, record))
+    pictures = session_pictures(lake, record, config)
+    return render_run(json.loads(record.to_json()), states(plan, record), pictures)

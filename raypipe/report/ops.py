@@ -28,7 +28,9 @@ _COVERAGE_SESSIONS = 20
 _WORST_FIRST = {"failed": 0, "warning": 1}
 
 
-def render_run(run: Mapping[str, Any], grid: Mapping[str, Mapping[str, str]]) -> str:
+def render_run(
+    run: Mapping[str, Any], grid: Mapping[str, Mapping[str, str]], pictures: Sequence[Mapping[str, str]] = ()
+) -> str:
     """Make the page of one run.
 
     Parameters
@@ -37,6 +39,8 @@ def render_run(run: Mapping[str, Any], grid: Mapping[str, Mapping[str, str]]) ->
         The run record as stored in ``run.json``.
     grid
         Per table, the state of every partition after the run, by ISO date or ``all``.
+    pictures
+        Sessions to show: ``session``, and ``svg`` as `raypipe.report.session_picture` makes it, escaped already.
 
     Returns
     -------
@@ -47,6 +51,7 @@ def render_run(run: Mapping[str, Any], grid: Mapping[str, Mapping[str, str]]) ->
         "run.html.j2",
         title=f"raypipe run {run['run_id']}",
         run=run,
+        pictures=[(each["session"], each["svg"]) for each in pictures],
         verdict=_verdict(run),
         started=_moment(run["started_ns"]),
         seconds=_elapsed(run),

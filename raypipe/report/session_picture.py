@@ -21,12 +21,15 @@ __all__ = ["BAR_COLUMNS", "SIGNAL_COLUMNS", "session_picture"]
 
 #: Columns that are read of gold/signals and of silver/es_bars.
 SIGNAL_COLUMNS = (
-    *("date", "front_contract", "es_spy_ratio", "ts_ns", "level_price", "level_id", "direction_sign", "outcome_4min"),
-    *("barrier_state", "depth_in_zone", "vwap", "pm_high", "pm_low", "or_high", "or_low", "call_wall", "put_wall"),
+    *("date", "front_contract", "es_spy_ratio", "ts_ns", "level_price", "level_id", "direction_sign"),
+    *("outcome_atr1_4min", "outcome_4min", "barrier_state", "depth_in_zone", "vwap"),
+    *("pm_high", "pm_low", "or_high", "or_low", "call_wall", "put_wall"),
 )
 BAR_COLUMNS = ("contract", "start_ns", "high_ticks", "low_ticks", "close_ticks")
 
 _LEVELS = ("pm_high", "pm_low", "or_high", "or_low", "call_wall", "put_wall")
+#: Two dollars are out of reach in calm sessions, so marks are coloured by what happened within one ATR.
+_OUTCOME = "outcome_atr1_4min"
 _OUTCOMES = ("BREAK", "BOUNCE", "CHOP", "UNDEFINED")
 _STATES = {"VACUUM": "thin", "WEAK": "thin", "CONSUMED": "thin", "WALL": "thick", "ABSORPTION": "thick"}
 _DEPTHS = (("thin", "vacuum, weak or consumed"), ("thick", "wall or absorption"), ("plain", "neutral"))
@@ -135,10 +138,10 @@ class _Rows:
         return np.asarray(self._bars[name].to_numpy() * _POINTS / self.ratio, np.float64)
 
     def axes(self) -> _Axes:
-        """From an hour before the first touch to half an hour after the last."""
+        """Whole hours around the touches, and half an hour before."""
         touched = self.touch_ns
         start_ns = int(touched.min()) // _HOUR_NS * _HOUR_NS - _HOUR_NS // 2
-        end_ns = int(touched.max()) + _HOUR_NS // 2
+        end_ns = (int(touched.max()) // _HOUR_NS + 1) * _HOUR_NS
         shown = (self.bar_ns >= start_ns) & (self.bar_ns < end_ns)
         traded = (self.bar_usd("low_ticks")[shown], self.bar_usd("high_ticks")[shown])
         prices = np.concatenate([self.values("level_price"), *traded])
@@ -197,7 +200,7 @@ def _level_lines(rows: _Rows, axes: _Axes) -> Iterator[str]:
 def _touches(rows: _Rows, axes: _Axes) -> Iterator[str]:
     """A triangle for each touch, upward if a break would be upward."""
     x, y, sign = axes.x(rows.touch_ns), axes.y(rows.values("level_price")), rows.values("direction_sign")
-    outcomes = rows.texts("outcome_4min")
+    outcomes = rows.texts(_OUTCOME)
     tips = _tips(rows) if len(x) <= _MOST_TOOLTIPS else None
     for outcome in reversed(_OUTCOMES):
         marks = [k for k, each in enumerate(outcomes) if each == outcome and not np.isnan(y[k])]
@@ -216,13 +219,14 @@ def _tips(rows: _Rows) -> list[str]:
         rows.touch_ns.tolist(),
         rows.texts("level_id"),
         rows.values("direction_sign").tolist(),
+        rows.texts(_OUTCOME),
         rows.texts("outcome_4min"),
         rows.texts("barrier_state"),
         strict=True,
     )
     return [
-        escape(f"{_clock(ns):%H:%M:%S} {level} {'up' if up > 0 else 'down'}: {end}, {state}")
-        for ns, level, up, end, state in columns
+        escape(f"{_clock(ns):%H:%M:%S} {level} {'up' if up > 0 else 'down'}: {end} of 1 ATR, {far} of $2, {state}")
+        for ns, level, up, end, far, state in columns
     ]
 
 
@@ -238,8 +242,8 @@ def _depths(rows: _Rows, axes: _Axes) -> Iterator[str]:
 
 def _legend(rows: _Rows) -> Iterator[str]:
     """Title, outcomes with their counts, and what the colours of the depth mean."""
-    outcomes = rows.texts("outcome_4min")
-    said = escape(f"{rows.title}: {len(outcomes)} touches, outcome of 2 dollars in 4 minutes")
+    outcomes = rows.texts(_OUTCOME)
+    said = escape(f"{rows.title}: {len(outcomes)} touches, outcome of 1 ATR in 4 minutes")
     yield f'<text x="{_LEFT}" y="16">{said}</text>'
     entries = [(name, f"{name.lower()} {outcomes.count(name)}") for name in _OUTCOMES]
     yield from _keys(entries, 32, _LEFT)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +130,22 @@ def test_the_demo_ends_with_every_planted_answer_right(tmp_path):
     assert all(verdict["wrong"] == "" for verdict in again.json["planted"])
     assert again.json["report"] == report
     assert tables(tmp_path / "demo" / "lake") == before
+
+
+@pytest.mark.slow
+def test_from_nine_sessions_on_the_demo_has_books_and_a_picture_of_them(raypipe, tmp_path):
+    result = raypipe("demo", "--out", tmp_path / "d", "--sessions", 9, *TINY[2:], "--json")
+    assert result.code == 0, result.err
+    verdicts = {verdict["id"]: verdict for verdict in result.json["planted"]}
+    for name, table, answers in (("ES-BREAK", "gold/signals", 2), ("ES-BOUNCE", "gold/signals", 2)):
+        found = verdicts[name]
+        assert (found["table"], found["answers"], found["wrong"]) == (table, answers, "")
+    assert verdicts["ES-FRONT"]["answers"] == 9
+    page = Path(result.json["report"]).read_text("utf-8")
+    assert "<h2>Signals of 2025-11-12</h2>" in page
+    assert 'class="sp"' in page
+    assert len(page) < 600_000
+    assert (tmp_path / "d/lake/gold/signals/date=2025-11-12.parquet").exists()
 
 
 def test_a_wrong_answer_ends_the_demo_with_1(raypipe, tmp_path, monkeypatch):

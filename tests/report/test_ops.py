@@ -154,3 +154,10 @@ def test_a_year_of_seven_tables_is_still_small() -> None:
     days = [f"2025-{month:02d}-{day:02d}" for month in range(1, 13) for day in range(1, 22)]
     text = render_run(record(), {f"silver/t{i}": dict.fromkeys(days, "current") for i in range(7)})
     assert len(text) < 300_000
+
+
+def test_pictures_of_sessions_are_shown_as_they_are() -> None:
+    text = render_run(record(), GRID, [{"session": HOSTILE, "svg": "<svg><title>PM_HIGH</title></svg>"}])
+    assert "<svg><title>PM_HIGH</title></svg>" in text
+    assert HOSTILE not in text
+    assert "Signals of" not in render_run(record(), GRID)

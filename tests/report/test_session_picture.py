@@ -27,7 +27,8 @@ def touch(minute: float, **changes: Any) -> dict[str, Any]:
         "level_price": 675.0,
         "level_id": "PM_HIGH",
         "direction_sign": 1,
-        "outcome_4min": "BREAK",
+        "outcome_atr1_4min": "BREAK",
+        "outcome_4min": "CHOP",
         "barrier_state": "VACUUM",
         "depth_in_zone": 120,
         "vwap": 674.5,
@@ -69,8 +70,11 @@ def paths(root: ET.Element, kind: str) -> list[str]:
 
 
 def test_price_levels_touches_and_depth_are_there() -> None:
-    rows = [touch(60), touch(270, outcome_4min="BOUNCE", direction_sign=-1, barrier_state="WALL", level_price=671.0)]
-    _, root = drawn(*rows, touch(300, outcome_4min="CHOP", barrier_state="NEUTRAL"))
+    rows = [
+        touch(60),
+        touch(270, outcome_atr1_4min="BOUNCE", direction_sign=-1, barrier_state="WALL", level_price=671.0),
+    ]
+    _, root = drawn(*rows, touch(300, outcome_atr1_4min="CHOP", barrier_state="NEUTRAL"))
     assert len(re.findall("[ML]?[0-9.]+ [0-9.]+", paths(root, "price")[0])) > 200
     words = " ".join(each.text or "" for each in root.iter(f"{SVG}text"))
     for word in (
@@ -84,8 +88,8 @@ def test_price_levels_touches_and_depth_are_there() -> None:
     ):
         assert word in words
     tips = [each.text for each in root.iter(f"{SVG}title")]
-    assert "10:30:00 PM_HIGH up: BREAK, VACUUM" in tips
-    assert "14:00:00 PM_HIGH down: BOUNCE, WALL" in tips
+    assert "10:30:00 PM_HIGH up: BREAK of 1 ATR, CHOP of $2, VACUUM" in tips
+    assert "14:00:00 PM_HIGH down: BOUNCE of 1 ATR, CHOP of $2, WALL" in tips
     # The first path of a class is its key in the legend, or the marks themselves.
     for kind in ("thin", "thick", "plain"):
         assert any("V" in d for d in paths(root, kind))
@@ -130,7 +134,7 @@ def test_labels_do_not_overlap() -> None:
 @pytest.mark.parametrize("n", [600, 3_000])
 def test_it_stays_small(n: int) -> None:
     names = ("BREAK", "BOUNCE", "CHOP", "UNDEFINED")
-    rows = [touch(380 * k / n, level_id=f"STRIKE_{k}", outcome_4min=names[k % 4]) for k in range(n)]
+    rows = [touch(380 * k / n, level_id=f"STRIKE_{k}", outcome_atr1_4min=names[k % 4]) for k in range(n)]
     text, root = drawn(*rows)
     assert len(text) < 300_000
     marks = sum(d.count("z") for kind in names for d in paths(root, kind))

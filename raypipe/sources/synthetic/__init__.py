@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from raypipe.sources.synthetic.faults import FAULTS, corrupt
-from raypipe.sources.synthetic.params import SynthParams, SynthResult
+from raypipe.sources.synthetic.params import DATASETS, SynthParams, SynthResult
 from raypipe.sources.synthetic.writer import write_market
 
-__all__ = ["FAULTS", "SynthParams", "SynthResult", "corrupt", "write_market"]
+__all__ = ["DATASETS", "FAULTS", "SynthParams", "SynthResult", "corrupt", "write_market"]
