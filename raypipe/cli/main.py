@@ -30,8 +30,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "run": ("run", "Build what is missing or stale."),
         "retry": ("run", "Build exactly what the last run left undone."),
         "submit": ("submit", "Run a command as a Ray job and exit with its real code."),
-        "signals": ("signals", "Touches of levels, features and outcomes from order books; and their export."),
         "build": ("build", "Build books and option prints from files that you name."),
+        "signals": ("signals", "Touches of levels, features and outcomes from order books; and their export."),
         "clean-symbols": ("symbols", "Decide which symbols of a session are tradable."),
     },
     "Look": {
