@@ -12,8 +12,8 @@ from raypipe.schema.spec import Column
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "signals-columns.md"
 HEAD = """# Columns of `gold/signals`
 
-In stored order. *Known* is the class of [signals.md](signals.md#when-a-value-is-known). By `raypipe audit leakage --table
-signals`, every column but the labels is `clean`, and every label settled in time. What is never null has an empty last cell.
+In stored order. *Known* is the class of [signals.md](signals.md#when-a-value-is-known). By the audit every column but
+the labels is `clean`, and every label settled in time. What is never null has an empty last cell.
 """
 #: Of the group ``touch``: what the touching trade itself says, and what is chosen when the session is over.
 TOUCHING = {
