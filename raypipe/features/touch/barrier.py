@@ -14,7 +14,7 @@ from raypipe.features.touch.book_view import (
     average_starts,
     ns,
     session_book,
-    view_at,
+    touch_view,
     zones_of,
 )
 from raypipe.features.touch.group import Group
@@ -72,7 +72,7 @@ _COLUMNS = (
 
 
 def _compute(scene: Scene) -> dict[str, pa.Array]:
-    view = view_at(scene, scene.decision_ns[:, None])
+    view = touch_view(scene)
     seen, depth = view.seen[:, 0], view.standing.depth[:, 0]
     wall = np.where(seen, _wall_ratio(scene, view), np.nan)
     return _flow_columns(view, scene.params.barrier.confidence_contracts) | {

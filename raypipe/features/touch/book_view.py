@@ -30,9 +30,10 @@ __all__ = [
     "average_starts",
     "barrier_states",
     "grid_of",
+    "grid_view",
     "ns",
     "session_book",
-    "view_at",
+    "touch_view",
     "zones_of",
 ]
 
@@ -139,7 +140,20 @@ def zones_of(scene: Scene) -> Zones:
     return Zones.around(scene.level_ticks, side, scene.params.barrier.zone_ticks)
 
 
-def view_at(scene: Scene, at_ns: np.ndarray) -> View:
+def grid_view(scene: Scene) -> View:
+    """The zones at the moments of `grid_of`, made once; the last of them is the touch itself."""
+    view: View = scene.once("book on the grid", lambda scene: _view_at(scene, grid_of(scene)))
+    return view
+
+
+def touch_view(scene: Scene) -> View:
+    """The zones at the touches: shape (touches, 1)."""
+    view = grid_view(scene)
+    standing = view.standing._replace(**{name: values[:, -1:] for name, values in view.standing._asdict().items()})
+    return View(view.flows[:, -1:], standing, view.age_ns[:, -1:], view.seen[:, -1:], view.state[:, -1:])
+
+
+def _view_at(scene: Scene, at_ns: np.ndarray) -> View:
     """The zones at some moments of each touch, ascending: int64 (touches, moments); all of them marks of the pass."""
     from raypipe.kernels.barrier import standing, zone_flows
     from raypipe.kernels.book import NEVER

@@ -11,7 +11,17 @@ import math
 import numpy as np
 import pyarrow as pa
 
-from raypipe.features.touch.book_view import ABSORPTION, CONSUMED, NEUTRAL, STATES, VACUUM, WALL, WEAK, grid_of, view_at
+from raypipe.features.touch.book_view import (
+    ABSORPTION,
+    CONSUMED,
+    NEUTRAL,
+    STATES,
+    VACUUM,
+    WALL,
+    WEAK,
+    grid_of,
+    grid_view,
+)
 from raypipe.features.touch.group import Group
 from raypipe.features.touch.prints import has_prints, print_moments, prints_book
 from raypipe.features.touch.scene import Scene
@@ -58,7 +68,7 @@ def _compute(scene: Scene) -> dict[str, pa.Array]:
     from raypipe.kernels.score import smoothed
 
     params, grid = scene.params.score, grid_of(scene)
-    liquidity = _liquidity_scores()[view_at(scene, grid).state]
+    liquidity = _liquidity_scores()[grid_view(scene).state]
     hedge, tape = _hedge(scene, grid), _tape(scene, tape_at(scene, grid))
     weights = params.weights
     raw = weights.liquidity * liquidity + weights.hedge * hedge + weights.tape * tape
