@@ -266,7 +266,7 @@ FAMILY = (
         _session_compute,
         step="signals",
         cost=0.05,
-        fuse="signals",
+        fuse="front",
     ),
     Family(
         "es_bars",
@@ -277,6 +277,6 @@ FAMILY = (
         _bars_compute,
         step="signals",
         cost=0.05,
-        fuse="signals",
+        fuse="front",
     ),
 )

@@ -201,7 +201,8 @@ def _source(name: str, raw: str, table: Table, params: type[SignalPart], **hints
         table=_constant(table),
         requires=_constant((Read(raw),)),
         build=build_books,
-        fuse="signals",
+        # Sessions look back on bars of others: those and what they come of are not part of what waits for them.
+        fuse="front" if table is ES_TRADES else "signals",
         **hints,
     )
 

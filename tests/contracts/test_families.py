@@ -104,7 +104,7 @@ def cases() -> list[Case]:
         unfilled = frozenset(UNFILLED.get(name, ()))
         for seed, extra in enumerate(variants):
             # Sessions of books are large, and what their rows look back on lies mostly within them.
-            count = BOOK_SESSIONS if family.fuse == "signals" else TARGETS
+            count = BOOK_SESSIONS if family.fuse in ("front", "signals") else TARGETS
             made.append(Case(family, family.params(**{**usual, **extra}), seed, count=count, unfilled=unfilled))
     return made
 

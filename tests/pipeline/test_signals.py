@@ -185,6 +185,13 @@ def test_force_builds_silver_and_gold_again_and_never_bronze(own):
     assert {item.partition for item in plan.to_build} == {LAST}
 
 
+def test_all_stages_of_a_session_after_its_bars_are_one_job(bronze):
+    bars, signals = SignalSessions(config_of(bronze), Wanted()).plan().waves
+    assert {target.table for job in bars for target in job.targets} == {"silver/es_session", "silver/es_bars"}
+    assert sorted({target.partition for target in job.targets} for job in signals) == [{key} for key in BUILT]
+    assert all(len(job.targets) == 6 for job in signals)
+
+
 def test_equal_bytes_whether_the_warm_up_was_there_or_made_along(own_bronze, finished):
     assert build(config_of(own_bronze), named(BUILT[1])).exit_code == 0
     assert build(config_of(own_bronze)).exit_code == 0
