@@ -6,6 +6,7 @@ import datetime as dt
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from raypipe.cli.app import App
 from raypipe.cli.interrupts import INTERRUPTED, graceful
 from raypipe.cli.options import PATH, command, range_options
 from raypipe.cli.present import bytes_text, span, table
+from raypipe.errors import UsageError
 
 if TYPE_CHECKING:
     from raypipe.acquisition.acquire import IngestReport, ObjectState
@@ -39,7 +41,12 @@ _NOT_YET, _UNAVAILABLE = 4, 5
     *range_options("files"),
     click.Option(["--skip-daily"], is_flag=True, help="No day bars."),
     click.Option(["--skip-minute"], is_flag=True, help="No minute bars."),
-    click.Option(["--from-dir"], type=PATH, metavar="DIR", help="Adopt files on disk instead of asking an endpoint."),
+    click.Option(
+        ["--from-dir"],
+        type=PATH,
+        metavar="DIR",
+        help="Adopt files on disk instead of asking an endpoint; daily bars if ingest.provider is files.",
+    ),
     click.Option(["--reference"], type=PATH, metavar="FILE", help="List of symbols and their types, to be kept."),
     click.Option(["--splits"], type=PATH, metavar="FILE", help="List of share splits, to be kept."),
     click.Option(["--endpoint-url"], metavar="URL", help="The S3 endpoint (ingest.endpoint_url)."),
@@ -62,6 +69,9 @@ def ingest(app: App, dry_run: bool, no_process: bool, force_process: bool, **opt
     """Acquire files, then run."""
     names = ("endpoint_url", "bucket", "aws_profile", "jobs")
     config = app.config(**{f"ingest__{name}": options.pop(name) for name in names})
+    if config.ingest.provider == "files":
+        options["dry_run"] = dry_run
+        return _ingest_daily(app, config, options, build=not (dry_run or no_process), force=force_process)
     from raypipe.pipeline.intake import PRESENT, Intake, plan_acquire
 
     skipped = {"day": options.pop("skip_daily"), "minute": options.pop("skip_minute")}
@@ -75,6 +85,22 @@ def ingest(app: App, dry_run: bool, no_process: bool, force_process: bool, **opt
         app.show({"ingest": document, "run": None}, lines)
         return code
     return _then_run(app, config, intake, (document, lines), force=force_process) or code
+
+
+def _ingest_daily(app: App, config: Config, options: dict[str, Any], *, build: bool, force: bool) -> int:
+    """Daily bars from files: ingest.provider is ``files``."""
+    from raypipe.pipeline.intake import Intake, keep_daily
+
+    if options["from_dir"] is None:
+        msg = "ingest.provider is files, and no file is named"
+        raise UsageError(msg, hint="name a file or a folder with --from-dir")
+    kept = keep_daily(config, options["from_dir"], dry_run=options["dry_run"])
+    rows = [(each.key, each.state, each.symbols, bytes_text(each.bytes)) for each in kept]
+    shown = {"files": [asdict(each) for each in kept]}, table(("file", "state", "symbols", "size"), rows)
+    if not build:
+        app.show({"ingest": shown[0], "run": None}, shown[1])
+        return 0
+    return _then_run(app, config, Intake(), shown, force=force)
 
 
 def _acquire(app: App, config: Config, intake: Intake) -> IngestReport:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 
+from raypipe.acquisition.daily import DAILY_FILES as DAILY_RAW
 from raypipe.acquisition.receipts import RAW, RECEIPT, RawFile, known_sha256, receipt_of
 from raypipe.errors import SourceError
 from raypipe.lake.objects import ObjectStore
@@ -16,8 +17,6 @@ from raypipe.sources.daily_files import DailyFile, file_kind
 
 __all__ = ["DAILY_RAW", "DailyIndex", "read_daily"]
 
-#: Name of the raw input, and where its files stand.
-DAILY_RAW = "raw/ohlcv_1d"
 #: Files that stay parsed: the symbols of a job come from the same few.
 _KEPT_FILES = 4
 _PARSED: dict[tuple[str, str], DailyFile] = {}

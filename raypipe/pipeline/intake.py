@@ -13,13 +13,14 @@ from typing import Any, Self
 from raypipe.acquisition.acquire import IngestReport, ObjectState, ingest, plan_ingest
 from raypipe.acquisition.adopt import adopt_corporate, adopt_dir
 from raypipe.acquisition.check_missing import MissingReport, check_missing
+from raypipe.acquisition.daily import AdoptedFile, adopt_daily
 from raypipe.acquisition.receipts import raw_inventory
 from raypipe.config import Config
 from raypipe.errors import UsageError
 from raypipe.lake.store import Lake
 from raypipe.sources.polygon_keys import DATASETS, Dataset
 
-__all__ = ["PRESENT", "Intake", "acquire", "keep_corporate", "missing", "plan_acquire"]
+__all__ = ["PRESENT", "Intake", "acquire", "keep_corporate", "keep_daily", "missing", "plan_acquire"]
 
 #: States of objects that are in the lake when an ingest has ended.
 PRESENT = frozenset({"current", "new", "partial", "changed"})
@@ -123,6 +124,11 @@ def keep_corporate(config: Config, kind: str, path: Path | None) -> None:
     """Take a file of symbols (``reference``) or of ``splits`` into the lake; None is fine."""
     if path is not None:
         adopt_corporate(Lake(config.lake.location).store, kind, path, now_ns=time.time_ns)
+
+
+def keep_daily(config: Config, where: Path, *, dry_run: bool = False) -> list[AdoptedFile]:
+    """Take a file of daily bars, or a folder of them, into the lake."""
+    return adopt_daily(Lake(config.lake.location).store, where, now_ns=time.time_ns, dry_run=dry_run)
 
 
 def missing(

@@ -88,6 +88,10 @@ class DailyFile:
             self._refuse("the symbol is missing", row=pc.index(texts.indices, empty).as_py(), column="symbol")
         return texts
 
+    def check(self) -> None:
+        """Read everything: raises what any of the other methods would."""
+        _ = self._texts, self._days, self._numbers
+
     @property
     def symbols(self) -> list[str]:
         """Every symbol, sorted."""
@@ -116,10 +120,10 @@ class DailyFile:
         codes = encoded.indices.to_numpy()
         first = np.unique(codes, return_index=True)[1]
         read = [_Moment.of(value) for value in encoded.dictionary.to_pylist()]
-        mixed = {moment.aware for moment in read if moment} == {True, False}
-        for row, moment, value in zip(first, read, encoded.dictionary.to_pylist(), strict=True):
-            problem = "is not a date" if moment is None else "some dates have an offset and some none" if mixed else ""
-            problem = problem or (moment.problem if moment else "")
+        problems = ["is not a date" if moment is None else moment.problem for moment in read]
+        if not any(problems) and {moment.aware for moment in read if moment} == {True, False}:
+            problems = ["has an offset, and others have none" if m and m.aware else "" for m in read]
+        for row, problem, value in zip(first, problems, encoded.dictionary.to_pylist(), strict=True):
             if problem:
                 self._refuse(f"{str(value)!r} {problem}", row=int(row), column=name)
         days = np.array([moment.days for moment in read if moment], np.int32)
