@@ -59,6 +59,7 @@ __all__ = [
     "ROW_WORDS",
     "SPAN",
     "STATES",
+    "TICK_E9",
     "WALL_SET",
     "run_book",
 ]

@@ -42,3 +42,17 @@ def test_pyarrow_and_zlib(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
 
     assert benchmark.pedantic(write, rounds=3, warmup_rounds=1)
     benchmark.extra_info["rows_per_second"] = round(len(table) / benchmark.stats.stats.min)
+
+
+@pytest.mark.bench
+def test_books(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """A session of ES of the usual size: simulated, stamped, and written as DBN trades and MBP-10 with zstd."""
+    params = SynthParams(datasets=("es",), sessions=1, es_sessions=1, mbp_sessions=1)
+
+    def fresh() -> tuple[tuple[Path, SynthParams], dict[str, object]]:
+        shutil.rmtree(tmp_path / "market", ignore_errors=True)
+        return (tmp_path / "market", params), {}
+
+    result: SynthResult = benchmark.pedantic(write_market, setup=fresh, rounds=3, warmup_rounds=1)
+    benchmark.extra_info["records_per_second"] = round(result.book_records / benchmark.stats.stats.min)
+    assert result.book_records > 1_900_000

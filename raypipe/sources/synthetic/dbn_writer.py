@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raypipe.calendar import NS_PER_DAY
-from raypipe.sources.dbn_layout import TRADE, TRADE_RTYPE, WORD
+from raypipe.sources.dbn_layout import TRADE, TRADE_RTYPE
 
 if TYPE_CHECKING:
     import zstandard
@@ -20,8 +20,6 @@ __all__ = ["MBP10_SCHEMA", "TRADES_SCHEMA", "DbnWriter", "dbn_key"]
 TRADES_SCHEMA, MBP10_SCHEMA = "trades", "mbp-10"
 _DATASET, _PARENT = "GLBX.MDP3", "ES.FUT"
 _VERSION = 3
-_TRADE = 84
-_TRADE_WORDS = TRADE.itemsize // WORD
 _LENGTH_AND_TYPE = 0xFFFF
 
 
@@ -73,14 +71,14 @@ class DbnWriter:
         self._start_ns, self._end_ns, self._mappings = start_ns, end_ns, instruments
 
     def write(self, rows: NDArray[np.int64]) -> None:
-        """Append MBP-10 records, int64 (n, 46), in order of receipt."""
+        """Append records, in order of receipt: MBP-10, int64 (n, 46), or the first words of trades, int64 (n, 6)."""
         if self._schema == TRADES_SCHEMA:
             rows = _trades(rows)
         days = rows[:, 4] // NS_PER_DAY
         borders = np.flatnonzero(np.diff(days)) + 1
         for part in np.split(rows, borders):
             if len(part):
-                self._day(int(part[0, 4] // NS_PER_DAY)).write(part.astype("<i8", copy=False).tobytes())
+                self._day(int(part[0, 4] // NS_PER_DAY)).write(np.ascontiguousarray(part, "<i8").view(np.uint8).data)
                 self.records += len(part)
 
     def close(self) -> None:
@@ -116,9 +114,9 @@ class DbnWriter:
 
 
 def _trades(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Trade records of the book records that are trades, int64 (n, 6)."""
-    found = rows[((rows[:, 3] >> 32) & 255) == _TRADE, :_TRADE_WORDS]
-    found[:, 0] = (found[:, 0] & ~_LENGTH_AND_TYPE) | (TRADE.itemsize // 4) | (TRADE_RTYPE << 8)
+    """Trade records of the first words of book records, int64 (n, 6)."""
+    found = rows.copy()
+    found[:, 0] = (rows[:, 0] & ~_LENGTH_AND_TYPE) | (TRADE.itemsize // 4) | (TRADE_RTYPE << 8)
     return found
 
 

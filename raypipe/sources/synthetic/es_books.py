@@ -45,7 +45,7 @@ class BookWriter:
 
     def __init__(self, out: Path, params: SynthParams, sessions: Sequence[Session]) -> None:
         self._out, self._params = out, params
-        self._days = list(es_days(params.seed, sessions[: params.es_sessions], params.roll_session))
+        self._days = list(es_days(params.seed, sessions[: params.es_sessions], params.roll_session, params.es_ratio))
         with_book = self._days[max(0, len(self._days) - params.mbp_sessions) :]
         self._with_book = {day.session.date for day in with_book}
         self._trades = DbnWriter(out, TRADES_SCHEMA, params.level)
@@ -105,10 +105,10 @@ class BookWriter:
     def _simulated(self, day: EsDay, book: bool) -> _Found:
         found = _Found(Ledger(day))
         for feed in simulate(self._params.seed, day, self._params.es_activity):
-            self._trades.write(feed.rows)
+            self._trades.write(feed.trades)
             if book:
                 self._books.write(feed.rows)
-            found.add(day, feed.rows, Prints.of(feed.lead))
+            found.add(day, feed.trades)
             found.ledger.add(feed)
         return found
 
@@ -137,13 +137,13 @@ class _Found:
     other_lots: int = 0
     spread_lots: int = 0
 
-    def add(self, day: EsDay, rows: NDArray[np.int64], lead: Prints) -> None:
+    def add(self, day: EsDay, trades: NDArray[np.int64]) -> None:
         """Count a piece of the feed."""
-        self.prints.append(lead)
-        instrument, traded = rows[:, 0] >> 32, ((rows[:, 3] >> 32) & 255) == ord("T")
-        lots, hours = rows[:, 3] & 0xFFFFFFFF, (rows[:, 1] >= day.session.open_ns) & (rows[:, 1] < day.session.close_ns)
-        self.other_lots += int(lots[traded & hours & (instrument == day.other.instrument_id)].sum())
-        self.spread_lots += int(lots[traded & (instrument == spread_symbol(day)[1])].sum())
+        self.prints.append(Prints.of(trades, day.lead))
+        instrument, lots = trades[:, 0] >> 32, trades[:, 3] & 0xFFFFFFFF
+        hours = (trades[:, 1] >= day.session.open_ns) & (trades[:, 1] < day.session.close_ns)
+        self.other_lots += int(lots[hours & (instrument == day.other.instrument_id)].sum())
+        self.spread_lots += int(lots[instrument == spread_symbol(day)[1]].sum())
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ _CODES = {3: "H", 6: "M", 9: "U", 12: "Z"}
 _FRIDAY, _ROLL_DAYS = 4, 8
 _MOVE_TICKS, _RANGE_TICKS = 28, 24
 _PM_HIGH, _PM_LOW = 56, -64
+# Ratios are estimated from prices in whole cents.
+_BAND_USD, _ROUNDING = 0.10, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class EsDay:
         Where the pre-market's extremes are driven to.
     carry_ticks
         How far the leading contract trades above the one that led the first session.
+    touch_ticks
+        At this distance from a level a trade touches it for sure: 0.10 US dollars, rounded down.
     """
 
     session: Session
@@ -75,6 +79,7 @@ class EsDay:
     pm_high_ticks: int
     pm_low_ticks: int
     carry_ticks: int
+    touch_ticks: int
 
     @property
     def other_above_ticks(self) -> int:
@@ -93,7 +98,9 @@ class EsDay:
         return "12" if self.session.early_close else "14"
 
 
-def es_days(seed: int, sessions: Sequence[Session], roll_session: dt.date | None = None) -> Iterator[EsDay]:
+def es_days(
+    seed: int, sessions: Sequence[Session], roll_session: dt.date | None = None, ratio: float = 10.05
+) -> Iterator[EsDay]:
     """Plan sessions, oldest first.
 
     Parameters
@@ -105,6 +112,8 @@ def es_days(seed: int, sessions: Sequence[Session], roll_session: dt.date | None
     roll_session
         From it on the contract after the first session's leads. None rolls as the market does, eight days before
         expiry.
+    ratio
+        ES points of the first leading contract that are one US dollar of SPY.
     """
     ticks, chain = _FIRST_TICKS, _chain(sessions[0].date) if sessions else []
     for session in sessions:
@@ -123,6 +132,7 @@ def es_days(seed: int, sessions: Sequence[Session], roll_session: dt.date | None
             pm_high_ticks=first + _PM_HIGH + high,
             pm_low_ticks=first + _PM_LOW - low,
             carry_ticks=CARRY_TICKS * lead,
+            touch_ticks=int(_BAND_USD * 4 * ratio * first / ticks - _ROUNDING),
         )
         ticks += move
 

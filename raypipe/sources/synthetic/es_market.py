@@ -19,8 +19,10 @@ from raypipe.kernels.simbook import (
     ROWS,
     SPAN,
     STATES,
+    TICK_E9,
     run_book,
 )
+from raypipe.kernels.simfeed import TRADE_WORDS, merge_feed
 from raypipe.sources.synthetic.draws import Draws
 from raypipe.sources.synthetic.es_days import SECOND_NS, Contract, EsDay
 from raypipe.sources.synthetic.es_path import SIXTEENTHS, day_legs, fair_prices, night_legs
@@ -46,8 +48,7 @@ _LEVELS = 30
 #: Streams of one session.
 _PATH, _LEAD, _OTHER, _SPREAD, _CLOCK = range(1, 6)
 _RTYPE, _PUBLISHER = 10, 1
-_TRADE, _BUY, _SELL = 84, 66, 65
-_RECEIPT_NS, _JITTER_NS = 90_000, 240_000
+_BUY, _SELL = 66, 65
 
 
 def header_of(instrument_id: int, words: int = ROW_WORDS, rtype: int = _RTYPE) -> int:
@@ -73,12 +74,12 @@ class Prints:
     side: NDArray[np.int8]
 
     @classmethod
-    def of(cls, rows: NDArray[np.int64]) -> Prints:
-        """The trades among records of one contract."""
-        rows = rows[((rows[:, 3] >> 32) & 255) == _TRADE]
-        code = (rows[:, 3] >> 40) & 255
+    def of(cls, trades: NDArray[np.int64], contract: Contract) -> Prints:
+        """The trades of one contract among records, int64 (n, 6)."""
+        trades = trades[trades[:, 0] >> 32 == contract.instrument_id]
+        code = (trades[:, 3] >> 40) & 255
         side = np.where(code == _BUY, 1, np.where(code == _SELL, -1, 0)).astype(np.int8)
-        return cls(rows[:, 1].copy(), rows[:, 2] // 250_000_000, rows[:, 3] & 0xFFFFFFFF, side)
+        return cls(trades[:, 1].copy(), trades[:, 2] // TICK_E9, trades[:, 3] & 0xFFFFFFFF, side)
 
     @classmethod
     def joined(cls, parts: Sequence[Prints]) -> Prints:
@@ -100,14 +101,17 @@ class Feed:
     ----------
     rows
         MBP-10 records as words, int64 (n, 46), all instruments, in the vendor's order.
-    lead
-        Rows of the leading contract, int64 (m, 46), without receipt and sequence.
+    trades
+        The first words of those that are trades, int64 (t, 6).
+    lead_ns
+        When each record of the leading contract happened, int64 (m,).
     changes
-        Of the leading contract's rows: side, absolute tick, contracts added, canceled and filled, int64 (m, 5).
+        Of the leading contract's records: side, absolute tick, contracts added, canceled and filled, int64 (m, 5).
     """
 
     rows: NDArray[np.int64]
-    lead: NDArray[np.int64]
+    trades: NDArray[np.int64]
+    lead_ns: NDArray[np.int64]
     changes: NDArray[np.int64]
 
 
@@ -167,7 +171,8 @@ class _Session:
         ticks = day.open_ticks
         self._lead = _Book(day.lead, ticks, self._draws(_LEAD))
         self._other = _Book(day.other, ticks + day.other_above_ticks, self._draws(_OTHER))
-        self._received = self._sequence = 0
+        #: Receipt time, sequence, time and instrument of the last record.
+        self._last = np.zeros(4, np.int64)
 
     def _draws(self, *key: int) -> Draws:
         return Draws(self._seed, "es", self._day.session.date.toordinal(), *key)
@@ -179,7 +184,7 @@ class _Session:
         early: list[Prints] = []
         fair = fair_prices(day, self._noise, day.start_ns, day.open_ticks, night_legs(day))
         for feed in self._half(range(opened), fair, scripts):
-            early.append(Prints.of(feed.lead).between(day.at("04:00:00"), day.session.open_ns))
+            early.append(Prints.of(feed.trades, day.lead).between(day.at("04:00:00"), day.session.open_ns))
             yield feed
         ticks = Prints.joined(early).ticks
         high, low = int(ticks.max()), int(ticks.min())
@@ -192,10 +197,10 @@ class _Session:
         others = self._others(minutes, fair)
         for rows, changes in self._run(self._lead, 0, minutes, fair, scripts):
             cut = int(np.searchsorted(others[:, 1], rows[-1, 1])) if len(rows) else 0
-            yield Feed(self._stamped(rows, others[:cut]), rows, changes)
+            yield Feed(*self._stamped(rows, others[:cut]), rows[:, 1], changes)
             others = others[cut:]
         empty = np.empty((0, ROW_WORDS), np.int64)
-        yield Feed(self._stamped(empty, others), empty, np.empty((0, 5), np.int64))
+        yield Feed(*self._stamped(empty, others), empty[:, 1], np.empty((0, 5), np.int64))
 
     def _others(self, minutes: range, fair: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of the other contract and of the spread, in order of time."""
@@ -225,25 +230,12 @@ class _Session:
             yield from book.run(merged(scripted[due], drawn))
             scripted = scripted[~due]
 
-    def _stamped(self, lead: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Both in order of time, with receipt times and sequence numbers."""
-        rows = np.concatenate([lead, others])
-        if len(others):
-            rows = rows[np.argsort(rows[:, 1], kind="stable")]
-        dice = self._receipt.halves(len(rows)).astype(np.int64)
-        received = rows[:, 1] + _RECEIPT_NS + (dice * _JITTER_NS >> 32)
-        received = np.maximum(np.maximum.accumulate(received), self._received) if len(rows) else received
-        event = np.flatnonzero(np.diff(rows[:, 1]) | np.diff(rows[:, 0])) + 1
-        sequence = _numbered(event, len(rows), self._sequence)
-        rows[:, 4] = received
-        rows[:, 5] = (12_000 + (dice & 8191)) | (sequence << 32)
-        if len(rows):
-            self._received, self._sequence = int(received[-1]), int(sequence[-1])
-        return rows
-
-
-def _numbered(borders: NDArray[np.int64], n: int, before: int) -> NDArray[np.int64]:
-    """Numbers of events from ``before + 1`` on; a border is the first row of a new event."""
-    first = np.zeros(n, np.int64)
-    first[borders] = 1
-    return before + 1 + np.cumsum(first)
+    def _stamped(
+        self, lead: NDArray[np.int64], others: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Both in order of time, with receipt times and sequence numbers; and the trades among them."""
+        n = len(lead) + len(others)
+        rows, trades = np.empty((n, ROW_WORDS), np.int64), np.empty((n, TRADE_WORDS), np.int64)
+        dice = as_input(self._receipt.halves(n), np.int64)
+        found = merge_feed(as_input(lead), as_input(others), dice, self._last, rows, trades)
+        return rows, trades[:found]

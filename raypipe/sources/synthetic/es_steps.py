@@ -36,7 +36,7 @@ _MINUTE_USED_NS = _MINUTE_NS - 10_000_000
 # Cancels of one scripted step take a nanosecond each.
 _SPACING_NS = 32
 _ZONE = 8
-_WALL_LOTS, _VACUUM_LOTS, _RESTING_LOTS = 400, 60, 80
+_WALL_LOTS, _VACUUM_LOTS, _RESTING_LOTS = 900, 60, 80
 _PIECE = 10
 
 
@@ -182,7 +182,7 @@ def bounce_script(day: EsDay, low: int, activity: float) -> Iterator[Scripted]:
     start_ns, over_ns = day.at(f"{hour - 1:02d}:58:05"), day.at(f"{hour:02d}:05:00")
     pieces = round(_WALL_LOTS * (1 + 2 * activity)) // (3 * _PIECE) + 1
     for k in range(3):
-        tick = low + 4 - k
+        tick = low + day.touch_ticks - k
         yield Scripted(start_ns + k, WALL_SET, BID, tick, pieces * _PIECE)
         for piece in range(pieces):
             yield Scripted(start_ns + (1 + piece * 100 // pieces) * SECOND_NS + k, ADD, BID, tick, _PIECE)

@@ -66,10 +66,13 @@ class Ledger:
 
     def add(self, feed: Feed) -> None:
         """Count a piece of the feed; what happens before 18:00 belongs to no minute."""
-        ts, changes = feed.lead[:, 1], feed.changes
+        ts, changes = feed.lead_ns, feed.changes
         minute = (ts - self.day.start_ns) // _MINUTE_NS
         counted = minute >= 0
-        np.add.at(self.flow, (minute[counted], changes[counted, 0]), changes[counted, 2:])
+        place, (minutes, sides, words) = (2 * minute + changes[:, 0])[counted], self.flow.shape
+        for k in range(words):
+            sums = np.bincount(place, weights=changes[counted, 2 + k], minlength=minutes * sides)
+            self.flow[:, :, k] += sums.astype(np.int64).reshape(minutes, sides)
         for start_ns, end_ns in self._spans:
             near = (ts >= start_ns) & (ts < end_ns)
             if near.any():

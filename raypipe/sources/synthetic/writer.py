@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +118,25 @@ class _Writer:
     ) -> None:
         self._out, self._params, self._progress = out, params, progress
         self._history, self._sessions = history, sessions
-        self._market = universe(params.seed, params.symbols, params.activity)
         self._books = BookWriter(out, params, sessions) if "es" in params.datasets else None
-        names = sorted([*self._market.symbols, *PLANTED])
+        names = sorted([*self._market.symbols, *PLANTED]) if "equities" in params.datasets else [_SPY]
         self._index = {name: place for place, name in enumerate(names)}
-        self._places = np.array([self._index[name] for name in self._market.symbols], np.int64)
         self._text = CsvText(names)
-        self._regime = Regime(self._places)
         self._sizes: dict[str, int] = {}
         self._rows = {DAY.name: 0, MINUTE.name: 0}
         self._done = 0
+
+    @cached_property
+    def _market(self) -> Universe:
+        return universe(self._params.seed, self._params.symbols, self._params.activity)
+
+    @cached_property
+    def _places(self) -> NDArray[np.int64]:
+        return np.array([self._index[name] for name in self._market.symbols], np.int64)
+
+    @cached_property
+    def _regime(self) -> Regime:
+        return Regime(self._places)
 
     def write(self) -> SynthResult:
         """Everything, bar files first: the truth stands for a whole market."""
