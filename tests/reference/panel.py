@@ -64,30 +64,45 @@ def wilder(x, p, start):
     return out
 
 
+class Twin:
+    """The series of a symbol, and the columns found so far."""
+
+    def __init__(self, bars: Bars) -> None:
+        f, self.v = bars.factor, list(bars.volume)
+        prices = (bars.open, bars.high, bars.low, bars.close)
+        self.o, self.h, self.l, self.c = ([p * k for p, k in zip(x, f, strict=True)] for x in prices)
+        o, h, l, c, v, n = self.o, self.h, self.l, self.c, self.v, len(self.c)  # noqa: E741
+        self.r = [math.nan] + [c[t] / c[t - 1] - 1 for t in range(1, n)]
+        self.dollars = [a * b for a, b in zip(bars.close, v, strict=True)]
+        self.ln_v = [math.log(x) if x > 0 else math.nan for x in v]
+        self.d_ln_v = [math.nan] + [self.ln_v[t] - self.ln_v[t - 1] for t in range(1, n)]
+        self.night = [math.nan] + [math.log(o[t] / c[t - 1]) for t in range(1, n)]
+        self.day = [math.log(c[t] / o[t]) for t in range(n)]
+        self.hl2 = [math.log(h[t] / l[t]) ** 2 for t in range(n)]
+        self.gk = [0.5 * self.hl2[t] - (2 * math.log(2) - 1) * self.day[t] ** 2 for t in range(n)]
+        self.x = [(h[t] - l[t]) / c[t] for t in range(n)]
+        self.typical = [v[t] * (h[t] + l[t] + c[t]) / 3 for t in range(n)]
+        self.true_range = [math.nan] + [max(h[t], c[t - 1]) - min(l[t], c[t - 1]) for t in range(1, n)]
+        self.out: dict[str, list[float | None]] = {}
+
+    def put(self, name: str, rule: Callable[[int], float], first: int) -> None:
+        self.out[name] = [_defined(rule, t) if t >= first else None for t in range(len(self.c))]
+
+
+def last(series, w, t):
+    return series[t - w + 1 : t + 1]
+
+
 def panel(bars: Bars) -> dict[str, list[float | None]]:
     """Every column by name; None where undefined."""
-    f, v = bars.factor, list(bars.volume)
-    o, h, l, c = ([p * k for p, k in zip(x, f, strict=True)] for x in (bars.open, bars.high, bars.low, bars.close))  # noqa: E741
-    n = len(c)
-    r = [math.nan] + [c[t] / c[t - 1] - 1 for t in range(1, n)]
-    dollars = [a * b for a, b in zip(bars.close, v, strict=True)]
-    ln_v = [math.log(x) if x > 0 else math.nan for x in v]
-    d_ln_v = [math.nan] + [ln_v[t] - ln_v[t - 1] for t in range(1, n)]
-    night = [math.nan] + [math.log(o[t] / c[t - 1]) for t in range(1, n)]
-    day = [math.log(c[t] / o[t]) for t in range(n)]
-    hl2 = [math.log(h[t] / l[t]) ** 2 for t in range(n)]
-    gk = [0.5 * hl2[t] - (2 * math.log(2) - 1) * day[t] ** 2 for t in range(n)]
-    x = [(h[t] - l[t]) / c[t] for t in range(n)]
-    typical = [v[t] * (h[t] + l[t] + c[t]) / 3 for t in range(n)]
+    twin = Twin(bars)
+    for group in (_trend, _oscillators, _direction, _volatility, _returns, _volume, _extremes):
+        group(twin)
+    return twin.out
 
-    out: dict[str, list[float | None]] = {}
 
-    def put(name: str, rule: Callable[[int], float], first: int) -> None:
-        out[name] = [_defined(rule, t) if t >= first else None for t in range(n)]
-
-    def last(series, w, t):
-        return series[t - w + 1 : t + 1]
-
+def _trend(s: Twin) -> None:
+    c, r, night, day, n, put = s.c, s.r, s.night, s.day, len(s.c), s.put
     for w in (1, 5, 10, 20, 50, 100):
         put(f"momentum_{w}d", lambda t, w=w: c[t] / c[t - w] - 1, w)
     put("momentum_6_1", lambda t: c[t - 21] / c[t - 126] - 1, 126)
@@ -111,9 +126,12 @@ def panel(bars: Bars) -> dict[str, list[float | None]]:
     put("macd_pct", lambda t: macd[t] / c[t], 91)
     put("macd_signal_pct", lambda t: signal[t] / c[t], 123)
     put("macd_hist_pct", lambda t: (macd[t] - signal[t]) / c[t], 123)
+
+
+def _oscillators(s: Twin) -> None:
+    h, l, c, true_range, n, put = s.h, s.l, s.c, s.true_range, len(s.c), s.put  # noqa: E741
     up = [math.nan] + [max(c[t] - c[t - 1], 0) for t in range(1, n)]
     down = [math.nan] + [max(c[t - 1] - c[t], 0) for t in range(1, n)]
-    true_range = [math.nan] + [max(h[t], c[t - 1]) - min(l[t], c[t - 1]) for t in range(1, n)]
     for p in (14, 28):
         u, d, tr = wilder(up, p, 1), wilder(down, p, 1), wilder(true_range, p, 1)
         put(f"rsi_{p}d", lambda t, u=u, d=d: 100 * u[t] / (u[t] + d[t]) if u[t] + d[t] else 50.0, 7 * p)
@@ -127,6 +145,10 @@ def panel(bars: Bars) -> dict[str, list[float | None]]:
         put(f"stochastic_d_{p}d", lambda t, k=k: mean([k(t), k(t - 1), k(t - 2)]), p + 1)
     for w in (20, 50):
         put(f"price_zscore_{w}d", lambda t, w=w: (c[t] - mean(last(c, w, t))) / std(last(c, w, t)), w - 1)
+
+
+def _direction(s: Twin) -> None:
+    h, l, true_range, n, put = s.h, s.l, s.true_range, len(s.c), s.put  # noqa: E741
     moved = [(h[t] - h[t - 1], l[t - 1] - l[t]) for t in range(1, n)]
     plus = wilder([math.nan] + [a if a > b and a > 0 else 0.0 for a, b in moved], 14, 1)
     minus = wilder([math.nan] + [b if b > a and b > 0 else 0.0 for a, b in moved], 14, 1)
@@ -137,6 +159,10 @@ def panel(bars: Bars) -> dict[str, list[float | None]]:
         dx[t] = 100 * abs(p_di - m_di) / (p_di + m_di) if p_di + m_di else 0.0
     adx = wilder(dx, 14, 98)
     put("adx_14d", lambda t: adx[t], 196)
+
+
+def _volatility(s: Twin) -> None:
+    r, hl2, gk, x, put = s.r, s.hl2, s.gk, s.x, s.put
     for w in (5, 10, 20, 50, 100):
         put(f"volatility_{w}d", lambda t, w=w: A * std(last(r, w, t)), w)
     for w in (5, 10, 20, 50):
@@ -150,6 +176,10 @@ def panel(bars: Bars) -> dict[str, list[float | None]]:
     for w in (5, 10, 20):
         put(f"avg_hl_range_{w}d", lambda t, w=w: mean(last(x, w, t)), w - 1)
         put(f"range_ratio_{w}d", lambda t, w=w: x[t] / mean(last(x, w, t)), w - 1)
+
+
+def _returns(s: Twin) -> None:
+    r, put = s.r, s.put
     for w in (20, 60):
         put(f"return_skew_{w}d", lambda t, w=w: skew(last(r, w, t)), w)
         put(f"return_kurt_{w}d", lambda t, w=w: kurt(last(r, w, t)), w)
@@ -160,6 +190,10 @@ def panel(bars: Bars) -> dict[str, list[float | None]]:
     put("max_return_20d", lambda t: max(last(r, 20, t)), 20)
     put("downside_vol_20d", lambda t: A * math.sqrt(mean([min(q, 0) ** 2 for q in last(r, 20, t)])), 20)
     put("max_abs_return_20d", lambda t: max(abs(q) for q in last(r, 20, t)), 20)
+
+
+def _volume(s: Twin) -> None:
+    c, v, r, dollars, ln_v, d_ln_v, typical, put = s.c, s.v, s.r, s.dollars, s.ln_v, s.d_ln_v, s.typical, s.put
     for w in (5, 10, 20, 50):
         put(f"volume_ratio_{w}d", lambda t, w=w: v[t] / mean(last(v, w, t)), w - 1)
     for k_ in (1, 5):
@@ -180,13 +214,16 @@ def panel(bars: Bars) -> dict[str, list[float | None]]:
     put("vwap_dist_20d", lambda t: c[t] * sum(last(v, 20, t)) / sum(last(typical, 20, t)) - 1, 19)
     put("volume_zscore_60d", lambda t: (ln_v[t] - mean(last(ln_v, 60, t))) / std(last(ln_v, 60, t)), 59)
     put("volume_price_corr_20d", lambda t: correlation(last(r, 20, t), last(d_ln_v, 20, t)), 20)
+
+
+def _extremes(s: Twin) -> None:
+    h, l, c, put = s.h, s.l, s.c, s.put  # noqa: E741
     put("drawdown_252d", lambda t: c[t] / max(last(c, 252, t)) - 1, 251)
     put("dist_from_200d_high", lambda t: c[t] / max(last(h, 200, t)) - 1, 199)
     put("dist_from_200d_low", lambda t: c[t] / min(last(l, 200, t)) - 1, 199)
-    drawdown, regime = out["drawdown_252d"], out["vol_regime"]
+    drawdown, regime = s.out["drawdown_252d"], s.out["vol_regime"]
     put("crisis_indicator", lambda t: float(drawdown[t] < -0.15 and regime[t] > 1.5), 252)
     put("recovery_indicator", lambda t: float(drawdown[t] > drawdown[t - 5] and regime[t] < regime[t - 5]), 257)
-    return out
 
 
 def _defined(rule: Callable[[int], float], t: int) -> float | None:
