@@ -267,6 +267,7 @@ FAMILY = (
         step="signals",
         cost=0.05,
         fuse="front",
+        stands=True,
     ),
     Family(
         "es_bars",
@@ -278,5 +279,6 @@ FAMILY = (
         step="signals",
         cost=0.05,
         fuse="front",
+        stands=True,
     ),
 )

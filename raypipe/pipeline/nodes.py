@@ -196,7 +196,8 @@ class Nodes:
         view = self._views[table]
         stored = view.stored(partition)
         if self._is_orphan(view, partition) and isinstance(stored, Manifest):
-            return Node(view.stage.name, table, partition, "current", "raw file gone", stored.fingerprint)
+            reason = "its inputs are gone" if view.stage.stands else "raw file gone"
+            return Node(view.stage.name, table, partition, "current", reason, stored.fingerprint)
         refs: dict[str, tuple[InputRef, ...]] = {}
         for read in view.reads:
             problem = self._add_refs(refs, view, read, partition)
@@ -212,7 +213,9 @@ class Nodes:
         return Node(view.stage.name, table, partition, state, reason, expected, inputs, needs, refs)
 
     def _is_orphan(self, view: _StageView, partition: str) -> bool:
-        """Bronze whose raw file was deleted after it was built: it stands."""
+        """Bronze whose raw file was deleted after it was built, and what is kept for later sessions: they stand."""
+        if view.stage.stands:
+            return not any(partition in self._have(read.table) for read in view.reads if read.own)
         return all(r.table.startswith("raw/") and self.raw.get(r.table, partition) is None for r in view.reads)
 
     def _add_refs(self, refs: dict[str, tuple[InputRef, ...]], view: _StageView, read: Read, partition: str) -> str:

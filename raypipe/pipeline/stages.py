@@ -57,6 +57,8 @@ class Stage:
         How targets share a job: consecutive sessions of one stage, or stages of one session.
     enabled
         Parameters -> whether the stage is in any plan.
+    stands
+        As of `Family`.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Stage:
     chunk: int = 1
     fuse: str = ""
     enabled: Callable[[Any], bool] = always
+    stands: bool = False
 
     def reads(self, params: Params) -> tuple[Read, ...]:
         """What it reads under these parameters."""
@@ -98,6 +101,7 @@ def _family_stage(family: Family) -> Stage:
         chunk=family.chunk,
         fuse=family.fuse,
         enabled=family.enabled,
+        stands=family.stands,
     )
 
 

@@ -217,6 +217,8 @@ class Family:
         Families and sources of one session that share this word run as one job where they can.
     enabled
         Parameters -> whether there is such a table at all. One that is off is in no plan.
+    stands
+        Whether a partition stands when what it was made of is gone: later sessions look back on it.
     """
 
     name: str
@@ -231,3 +233,4 @@ class Family:
     chunk: int = 1
     fuse: str = ""
     enabled: Callable[[Any], bool] = always
+    stands: bool = False

@@ -152,6 +152,16 @@ def test_what_cannot_be_meant_is_refused(bronze, wanted):
         SignalSessions(config_of(bronze), wanted)
 
 
+def test_bars_of_the_warm_up_stand_for_trades_that_are_gone(own):
+    for key in WARM:
+        (own / ES_TRADES.name / f"date={key}.parquet").unlink()
+    config = config_of(own)
+    assert states(config)[LAST] == ("current", "")
+    assert states(config_of(own, "signals.labels.anchor=confirmation"))[LAST][0] == "stale"
+    (own / "silver" / "es_bars" / f"date={WARM[6]}.parquet").unlink()
+    assert states(config)[LAST] == ("ineligible", f"bronze/es_trades of {WARM[6]} (warm-up)")
+
+
 # --- runs ------------------------------------------------------------------------------------------
 
 
