@@ -46,8 +46,7 @@ def scan(
     while line < stop:
         places[:] = 0
         kind, contract, begin, base = _OTHER, 0, line, line
-        marks = marks_at(text, line)
-        field = 0
+        marks, field = marks_at(text, line), 0
         while True:
             while marks == _ZERO:
                 base += 64
@@ -88,8 +87,7 @@ def scan(
                     break
             if code >= 0:
                 places[code, 0], places[code, 1] = content_begin, content_end
-            field += 1
-            begin = end + 1
+            field, begin = field + 1, end + 1
             if mark == _COMMA:
                 continue
             if mark == _RETURN:
@@ -98,8 +96,7 @@ def scan(
                 begin += 1
             if field < layout.size:
                 return row, odd_row, texts, lines, _TOO_FEW, line
-            code_of_text = -1
-            plain = kind == _OURS and _store(text, places, out, row)
+            code_of_text, plain = -1, kind == _OURS and _store(text, places, out, row)
             if plain and places[1, 1] > places[1, 0]:
                 code_of_text, texts = _condition_code(text, places[1, 0], places[1, 1], known, texts)
                 plain = code_of_text >= 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -114,8 +115,15 @@ def test_the_defaults_as_a_file(raypipe, tmp_path):
     text = raypipe("config", "default").out
     shipped = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
     assert text == shipped.read_text(encoding="utf-8"), "write it anew: raypipe config default > configs/default.yaml"
-    keys = [line for line in text.splitlines() if line.startswith("  ") and not line.startswith("  #")]
-    assert all(text.splitlines()[text.splitlines().index(key) - 1].startswith("  # ") for key in keys)
+    lines = text.splitlines()
+    indent = [len(line) - len(line.lstrip()) for line in lines]
+    leaves = [
+        i
+        for i, line in enumerate(lines)
+        if re.match(r" +\w+:", line) and (i + 1 == len(lines) or not lines[i + 1].strip() or indent[i + 1] <= indent[i])
+    ]
+    assert leaves
+    assert [lines[i] for i in leaves if not lines[i - 1].startswith(" " * indent[i] + "# ")] == []
 
 
 def test_a_variable_that_nothing_reads_is_told(raypipe, monkeypatch):

@@ -44,7 +44,7 @@ def test_an_unknown_step_is_refused(raypipe, lake):
     result = raypipe("plan", "--root", lake, "--steps", "daly")
     assert result.code == 2
     assert "unknown step 'daly'" in result.err
-    assert "steps are daily, " in result.err
+    assert "steps are bars_1d, daily, " in result.err
 
 
 def test_options_of_every_command_stand_on_both_sides(raypipe, lake, tmp_path):
