@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -29,7 +30,7 @@ from raypipe.schema.touches import OPTION_GREEKS
 from raypipe.sources.databento import stream_chunks
 from raypipe.sources.dbn_layout import MBP10_RTYPE, record_dtype
 from raypipe.sources.synthetic.es_days import es_days
-from raypipe.sources.synthetic.es_market import Prints, simulate
+from raypipe.sources.synthetic.es_market import simulate
 from tests.features.touch import scenes
 from tests.sources.dbn_files import write
 
@@ -45,7 +46,7 @@ NO_MARKS = np.empty(0, np.int64)
 def words() -> np.ndarray:
     """Records of the front month around the open, as busy as the reference session."""
     start, end = SESSION.open_ns - 300 * 10**9, SESSION.open_ns + MINUTES * 60 * 10**9
-    pieces = (feed.lead for feed in simulate(1, DAY, 1.0))
+    pieces = (feed.rows[feed.rows[:, 0] >> 32 == FRONT] for feed in simulate(1, DAY, 1.0))
     return np.concatenate([piece[(piece[:, 1] >= start) & (piece[:, 1] < end)] for piece in pieces])
 
 
@@ -68,6 +69,14 @@ def table_of(words: np.ndarray) -> pa.Table:
             arrays[f"{name}_ticks_{level:02d}"] = pa.array(ticks, mask=held == 0)
             arrays[f"{name}_sz_{level:02d}"] = pa.array(held)
     return pa.table(arrays)
+
+
+def trades_of(book: pa.Table) -> Trades:
+    """The trades among the records."""
+    rows = book.filter(pc.equal(book["action"], ord("T")))
+    columns = (rows[name].to_numpy() for name in ("ts_event_ns", "price_ticks", "size", "side"))
+    ts_ns, ticks, size, side = columns
+    return Trades(ts_ns, ticks, size.astype(np.int64), side)
 
 
 def best(benchmark: BenchmarkFixture, work: Callable[[], Any]) -> float:
@@ -132,14 +141,14 @@ def test_bronze_to_flow(benchmark: BenchmarkFixture, words: np.ndarray, tmp_path
 
 
 def test_barrier_tape_and_score(benchmark: BenchmarkFixture, words: np.ndarray) -> None:
-    prints, chunks = Prints.of(words), table_of(words)
+    chunks = table_of(words)
+    trades = trades_of(chunks)
     rng = np.random.default_rng(1)
-    at = np.sort(rng.integers(len(prints.ts_ns) // 10, len(prints.ts_ns), TOUCHES))
+    at = np.sort(rng.integers(len(trades.ts_ns) // 10, len(trades.ts_ns), TOUCHES))
     rows = [
-        {"decision_ns": int(prints.ts_ns[i]), "level_price_es": 0.25 * int(prints.ticks[i]), "es_spy_ratio": 10.0}
+        {"decision_ns": int(trades.ts_ns[i]), "level_price_es": 0.25 * int(trades.ticks[i]), "es_spy_ratio": 10.0}
         for i in at
     ]
-    trades = Trades(prints.ts_ns, prints.ticks.astype(np.int32), prints.lots, prints.side)
     greek = {"ts_event_ns": SESSION.open_ns + 1, "strike_e3": 600_000, "size": 1, "aggressor": 1, "right": "C"}
     greeks = scenes.build(OPTION_GREEKS, [greek | {"session": SESSION.date}])
     costs: dict[str, list[float]] = {"pass": [], "barrier": [], "tape": [], "score": []}

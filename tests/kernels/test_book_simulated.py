@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -22,11 +23,16 @@ def market(request: pytest.FixtureRequest) -> tuple[EsDay, list[Feed]]:
     return day, list(simulate(request.param, day, 0.05))
 
 
-def passed(day: EsDay, feeds: list[Feed], *, whole_feed: bool) -> Book:
+def passed(day: EsDay, pieces: Iterable[np.ndarray]) -> Book:
     one = BookScan(np.empty(0, np.int64))
-    for feed in feeds:
-        one.records(feed.rows if whole_feed else feed.lead, day.lead.instrument_id, 250_000_000)
+    for rows in pieces:
+        one.records(rows, day.lead.instrument_id, 250_000_000)
     return one.finish()
+
+
+def front(day: EsDay, rows: np.ndarray) -> np.ndarray:
+    """Only the records of the leading contract."""
+    return rows[rows[:, 0] >> 32 == day.lead.instrument_id]
 
 
 def totals(*columns: np.ndarray, after_ns: int) -> Totals:
@@ -42,9 +48,9 @@ def totals(*columns: np.ndarray, after_ns: int) -> Totals:
 def test_every_add_cancel_and_fill_of_continuous_trading(market):
     """Exactly, at its nanosecond. Before it lie the crossed book of the pre-open and the auction that uncrosses it."""
     day, feeds = market
-    flow, opened = passed(day, feeds, whole_feed=False).flow, day.start_ns + 10**9
-    lead, changes = (np.concatenate([getattr(feed, name) for feed in feeds]) for name in ("lead", "changes"))
-    wanted = totals(lead[:, 1], *changes.T, after_ns=opened)
+    flow, opened = passed(day, (feed.rows for feed in feeds)).flow, day.start_ns + 10**9
+    times, changes = (np.concatenate([getattr(feed, name) for feed in feeds]) for name in ("lead_ns", "changes"))
+    wanted = totals(times, *changes.T, after_ns=opened)
     found = totals(flow.time_ns, flow.side, flow.tick, flow.added, flow.canceled, flow.filled, after_ns=opened)
     assert len(wanted) > 50_000
     assert found == wanted
@@ -53,7 +59,9 @@ def test_every_add_cancel_and_fill_of_continuous_trading(market):
 def test_other_contracts_in_the_feed_change_nothing(market):
     """Back months and spreads between the records of the front month: 3 % of the feed."""
     day, feeds = market
-    alone, mixed = (passed(day, feeds, whole_feed=whole) for whole in (False, True))
-    assert sum(len(feed.rows) - len(feed.lead) for feed in feeds) > 1000
+    rows = [feed.rows for feed in feeds]
+    leading = [front(day, piece) for piece in rows]
+    assert sum(map(len, rows)) - sum(map(len, leading)) > 1000
+    alone, mixed = passed(day, leading), passed(day, rows)
     for one, other in zip(alone[:2], mixed[:2], strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
