@@ -151,6 +151,7 @@ class Table:
     group_by: str = ""
     known: Known | None = None
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)
+    _rowless: list[pa.Table] = field(init=False, repr=False, compare=False, hash=False, default_factory=list)
     _cached: dict[str, pa.Schema] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -196,7 +197,10 @@ class Table:
 
     def empty(self) -> pa.Table:
         """A table of this schema without rows."""
-        return self.arrow.empty_table()
+        if not self._rowless:
+            # One of 95 columns takes a millisecond, and every partition that is written asks for it.
+            self._rowless.append(self.arrow.empty_table())
+        return self._rowless[0]
 
     def build(self, columns: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
         """Assemble a table from exactly the declared columns, in declared order.
