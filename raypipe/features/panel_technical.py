@@ -62,7 +62,8 @@ def _panel(rows: pa.Table) -> pa.Table:
     assert PANEL_COLUMNS == _VALUES
     out = np.empty((len(_VALUES), rows.num_rows), np.float32)
     first, high, low, close, volume, factor = (as_input(floats(rows[name])) for name in _INPUT)
-    panel(first, high, low, close, volume, factor, as_input(np.array([0, rows.num_rows])), out)
+    with np.errstate(divide="ignore", invalid="ignore"):  # what is undefined is null below; compiled code never warns
+        panel(first, high, low, close, volume, factor, as_input(np.array([0, rows.num_rows])), out)
     keys = {name: rows[name] for name in ("session", "symbol", "available_ns")}
     return PANEL_TECHNICAL.build({**keys, **dict(zip(_VALUES, _columns(out), strict=True))})
 
