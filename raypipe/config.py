@@ -1,4 +1,4 @@
-"""The configuration: one section per stage, and those of the lake, of acquisition and of runs.
+"""The configuration: one section per stage, and those of the lake, of acquisition, of runs and of modelling.
 
 Precedence, highest first: flag, environment (``RAYPIPE_SECTION__KEY``), project file (``raypipe.yaml`` or
 ``raypipe.toml`` in the current folder, or ``--config``), user file, default. A key that nothing reads is an error.
@@ -25,6 +25,7 @@ from raypipe.lake.location import Location
 from raypipe.pipeline.stages import stages
 from raypipe.redact import redact
 from raypipe.schema.family import Params, linked
+from raypipe.schema.modeling import SECTIONS
 
 __all__ = ["Config", "LakeParams", "RunParams", "load_config", "section_types"]
 
@@ -74,7 +75,7 @@ class Config:
     lake, run, ingest
         The sections that are no stage's.
     params
-        Per stage name, its parameters.
+        Per stage, and per section of modelling, its parameters.
     origin
         Per ``section.key``, where its value came from, for people.
     warnings
@@ -119,7 +120,7 @@ class _Value:
 def section_types() -> dict[str, type[Params]]:
     """The class of every section by name."""
     found: dict[str, type[Params]] = {"lake": LakeParams, "run": RunParams, "ingest": IngestParams}
-    return {**found, **{stage.name: stage.params for stage in stages()}}
+    return {**found, **{stage.name: stage.params for stage in stages()}, **SECTIONS}
 
 
 def load_config(

@@ -264,10 +264,12 @@ def test_the_shipped_file_holds_every_default(folder):
 
 def test_every_stage_has_its_section(folder):
     from raypipe.pipeline.stages import stages
+    from raypipe.schema.modeling import SECTIONS
 
     config = load_config(env={}, folder=folder)
+    kinds = {stage.name: stage.params for stage in stages()} | SECTIONS
     own = {name: params.model_dump(exclude=set(params.sections())) for name, params in config.params.items()}
-    assert own == {stage.name: stage.params().model_dump(exclude=set(stage.params.sections())) for stage in stages()}
+    assert own == {name: kind().model_dump(exclude=set(kind.sections())) for name, kind in kinds.items()}
 
 
 def test_a_shared_section_is_set_in_one_place(load):
