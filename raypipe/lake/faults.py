@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from raypipe.errors import UsageError
 
-__all__ = ["ACTIONS", "POINTS", "arm", "fault"]
+__all__ = ["ACTIONS", "JOURNAL_POINTS", "POINTS", "arm", "fault"]
 
 #: Steps of a commit, in order. Local disk passes the renames, S3 the uploads.
 POINTS = (
@@ -29,6 +29,8 @@ POINTS = (
     "after_rename",
     "before_receipt",
 )
+#: Steps of a line in the journal of a study.
+JOURNAL_POINTS = ("mid_row", "after_row", "mid_line", "after_line")
 ACTIONS = ("kill", "oserror", "enospc", "hang", "raise")
 
 
@@ -56,7 +58,7 @@ def fault(point: str) -> None:
     Parameters
     ----------
     point
-        One of `POINTS`.
+        One of `POINTS` or `JOURNAL_POINTS`.
     """
     if _armed is None:
         return
@@ -94,12 +96,13 @@ def _parse(part: str) -> tuple[str, _Rule]:
             nth=int(values.pop("n", 0)),
             draw=random.Random(int(values.pop("seed"))) if "seed" in values else random.Random(),
         )
-        known = point in POINTS and action in ACTIONS and not values
+        known = point in {*POINTS, *JOURNAL_POINTS} and action in ACTIONS and not values
     except ValueError:
         known = False
     if not known:
         msg = f"RAYPIPE_FAULT has the unknown part {part!r}"
-        raise UsageError(msg, hint=f"points: {', '.join(POINTS)}; actions: {', '.join(ACTIONS)}; options: p, n, seed")
+        points, actions = ", ".join((*POINTS, *JOURNAL_POINTS)), ", ".join(ACTIONS)
+        raise UsageError(msg, hint=f"points: {points}; actions: {actions}; options: p, n, seed")
     return point, rule
 
 
