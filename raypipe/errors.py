@@ -9,12 +9,14 @@
     │   ├── SchemaError                       a table does not satisfy its declared schema
     │   ├── QuarantineError                   too many rows of a partition were refused
     │   ├── PartitionError                    a lake partition is missing or damaged
-    │   └── BlockedError                      an input of a partition is missing
+    │   ├── BlockedError                      an input of a partition is missing
+    │   └── ModelError                        a stored model or what it is given cannot be used
     ├── UsageError                        2   the request is wrong; nothing was started
     │   ├── ConfigError                       an unknown key or a value of the wrong kind
     │   ├── UnsafeNameError                   a symbol, date or path outside the allow-list
     │   └── MissingExtraError                 an optional package is not installed
     ├── DataQualityError                  3   a data-quality gate said no
+    │   └── SplitsError                       a file of splits breaks a rule (rule, fold, symbol, session)
     ├── NotYetError                       4   an input is not published yet
     ├── UnavailableError                  5   storage or cluster cannot be used
     │   ├── StorageError                      (store, key)
@@ -37,6 +39,7 @@ __all__ = [
     "DataQualityError",
     "DeveloperError",
     "MissingExtraError",
+    "ModelError",
     "NotYetError",
     "PartitionError",
     "QuarantineError",
@@ -44,6 +47,7 @@ __all__ = [
     "SchemaError",
     "ShortObjectError",
     "SourceError",
+    "SplitsError",
     "StorageError",
     "UnavailableError",
     "UnsafeNameError",
@@ -118,6 +122,10 @@ class BlockedError(UserDataError):
     """An input of a partition is missing, so it cannot be built. Values: ``table``, ``partition``."""
 
 
+class ModelError(UserDataError):
+    """A stored model, or the rows that a model is given, cannot be used. Values: ``file``."""
+
+
 # --- the user's request ----------------------------------------------------------------------
 
 
@@ -156,6 +164,10 @@ class DataQualityError(RaypipeError):
     """A data-quality gate said no."""
 
     exit_code: ClassVar[int] = 3
+
+
+class SplitsError(DataQualityError):
+    """A file of splits breaks a rule. Values: ``rule``, and ``fold``, ``symbol``, ``session`` where they apply."""
 
 
 class NotYetError(RaypipeError):
