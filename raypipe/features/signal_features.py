@@ -82,7 +82,7 @@ def requires(params: SignalFeaturesParams) -> tuple[Read, ...]:
     return (
         Read(TOUCHES.name),
         Read(ES_TRADES.name, _TRADES),
-        Read(ES_MBP10.name, _BOOK),
+        Read(ES_MBP10.name, _BOOK, stream=True),
         Read(ES_BARS.name, _BARS, before=before),
         Read(ES_SESSION.name, ("front_contract", "front_instrument_id"), before=before),
         Read(OPTION_GREEKS.name, optional=not params.signals.session.require_options),
@@ -113,6 +113,6 @@ FAMILY = Family(
     compute,
     step="signals",
     cost=0.7,
-    memory=900 << 20,
+    memory=600 << 20,
     fuse="signals",
 )

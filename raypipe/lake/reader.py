@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +20,7 @@ from raypipe.lake.manifest import Manifest
 from raypipe.lake.objects import ObjectStore, is_missing
 from raypipe.schema.spec import Table
 
-__all__ = ["manifest_of", "read_groups", "read_table"]
+__all__ = ["StoredPart", "manifest_of", "read_groups", "read_table"]
 
 _ATTEMPTS = 3
 
@@ -33,6 +33,38 @@ class _Place:
     key: str
     table: Table
     partition: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A partition of the lake as a stream of its row groups; every walk opens it anew.
+
+    Attributes
+    ----------
+    store, key, table, partition
+        Where it lies, and what it must be.
+    columns
+        Columns wanted; none named: all.
+    fingerprint
+        The history that it must have; None for any.
+    only
+        A column and the value wanted of it: row groups that cannot hold it are passed over.
+    """
+
+    store: ObjectStore
+    key: str
+    table: Table
+    partition: str
+    columns: tuple[str, ...] = ()
+    fingerprint: str | None = None
+    only: tuple[str, int] | None = None
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return read_groups(self)
+
+    def where(self, column: str, value: int) -> StoredPart:
+        """The same, without row groups that cannot hold a value; the others come whole."""
+        return replace(self, only=(column, value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +101,7 @@ def read_table(
     for attempt in range(_ATTEMPTS):
         try:
             with _opened(place, names, whole=not columns) as part:
-                if fingerprint not in (None, part.manifest.fingerprint):
-                    msg = "the partition changed since the plan was made"
-                    raise PartitionError(msg, hint="run again")
+                _same_history(part, fingerprint)
                 admit(table, names, part.manifest.rows, part.size)
                 data = part.file.read(list(names), use_threads=False).select(list(names))
                 return _with_facts(_checked(table, data, part.manifest.rows, part.size), part.manifest)
@@ -81,22 +111,38 @@ def read_table(
     raise AssertionError  # the last attempt returned or raised
 
 
-def read_groups(
-    store: ObjectStore, key: str, table: Table, partition: str, columns: Sequence[str]
-) -> Iterator[pa.Table]:
+def read_groups(part: StoredPart) -> Iterator[pa.Table]:
     """The row groups of a partition, one table each, in order. See `Lake.batches`."""
-    names = _wanted(table, columns)
-    with _opened(_Place(store, key, table, partition), names, whole=False) as part:
+    table, names = part.table, _wanted(part.table, part.columns)
+    with _opened(_Place(part.store, part.key, table, part.partition), names, whole=False) as opened:
+        _same_history(opened, part.fingerprint)
         rows = 0
-        for i in range(part.file.num_row_groups):
-            expected = part.file.metadata.row_group(i).num_rows
-            admit(table, names, expected, part.size)
-            data = part.file.read_row_group(i, list(names), use_threads=False).select(list(names))
-            rows += expected
-            yield _checked(table, data, expected, part.size)
-        if rows != part.manifest.rows:
-            msg = f"{rows:,} rows in its row groups, the manifest says {part.manifest.rows:,}"
+        for i in range(opened.file.num_row_groups):
+            group = opened.file.metadata.row_group(i)
+            rows += group.num_rows
+            if part.only is not None and not _may_hold(group, *part.only):
+                continue
+            admit(table, names, group.num_rows, opened.size)
+            data = opened.file.read_row_group(i, list(names), use_threads=False).select(list(names))
+            yield _checked(table, data, group.num_rows, opened.size)
+        if rows != opened.manifest.rows:
+            msg = f"{rows:,} rows in its row groups, the manifest says {opened.manifest.rows:,}"
             raise PartitionError(msg, hint="rebuild the partition")
+
+
+def _same_history(part: _Opened, fingerprint: str | None) -> None:
+    if fingerprint not in (None, part.manifest.fingerprint):
+        msg = "the partition changed since the plan was made"
+        raise PartitionError(msg, hint="run again")
+
+
+def _may_hold(group: pq.RowGroupMetaData, column: str, value: int) -> bool:
+    """Whether a row group can hold a value of a column, as far as its statistics tell."""
+    for i in range(group.num_columns):
+        if group.column(i).path_in_schema == column:
+            told = group.column(i).statistics
+            return told is None or not told.has_min_max or bool(told.min <= value <= told.max)
+    return True
 
 
 @contextmanager

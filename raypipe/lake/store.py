@@ -15,7 +15,7 @@ from raypipe.lake.location import Location
 from raypipe.lake.manifest import Manifest
 from raypipe.lake.names import check_key, check_partition, partition_name, partition_of, symbol_to_file
 from raypipe.lake.objects import ObjectStore, disk_errors, open_store
-from raypipe.lake.reader import manifest_of, read_groups, read_table
+from raypipe.lake.reader import StoredPart, manifest_of, read_table
 from raypipe.lake.writer import PartitionWriter, Receipt, partition_writer
 from raypipe.schema.spec import Table
 
@@ -126,9 +126,11 @@ class Lake:
         key = self.key(table, partition)
         return read_table(self.store, key, table, partition, tuple(columns), fingerprint)
 
-    def batches(self, table: Table, partition: str, columns: Sequence[str] = ()) -> Iterator[pa.Table]:
+    def batches(
+        self, table: Table, partition: str, columns: Sequence[str] = (), *, fingerprint: str | None = None
+    ) -> StoredPart:
         """Read a partition row group by row group, for tables too large for memory. As `read` otherwise."""
-        return read_groups(self.store, self.key(table, partition), table, partition, tuple(columns))
+        return StoredPart(self.store, self.key(table, partition), table, partition, tuple(columns), fingerprint)
 
     def write(self, table: Table, partition: str, data: pa.Table, manifest: Manifest) -> Receipt:
         """Check a table against its schema and commit it as a partition.

@@ -33,6 +33,7 @@ from raypipe.schema.daily_bars import OHLCV_1D
 from raypipe.schema.family import linked
 from raypipe.schema.known import decided_by, known_by
 from raypipe.schema.spec import Table
+from raypipe.schema.streams import Stream, WholeTable
 from raypipe.sources.polygon import BronzeParams, FlatFile, OutOfOrderError
 from raypipe.sources.polygon_keys import key_of
 
@@ -148,6 +149,10 @@ class Rebuild(Work):
             self._read[key] = self.lake.read(spec, partition, wanted, fingerprint=expected)
         rows = self._read[key] if self._change is None else self._change(spec, partition, self._read[key])
         return rows.select(columns) if columns else rows
+
+    def stream(self, name: str, partition: str, columns: tuple[str, ...]) -> Stream:
+        """An input, changed as a whole."""
+        return WholeTable(self.load(name, partition, columns))
 
 
 def _source_rows(work: Work, target: Target) -> pa.Table:

@@ -29,6 +29,7 @@ from raypipe.pipeline.stages import Built, Stage, family_catalog, stage_named, s
 from raypipe.schema.family import Inputs, Params, Read, Result
 from raypipe.schema.frames import split_by_symbol, split_table
 from raypipe.schema.spec import Table
+from raypipe.schema.streams import Stream, WholeTable
 
 __all__ = ["Work", "build_family", "compute_family", "run_job", "target_sessions"]
 
@@ -126,6 +127,13 @@ class Work:
         self._memo[(name, partition)] = self.lake.read(spec, partition, self._columns_read(name), fingerprint=history)
         return self.load(name, partition, columns)
 
+    def stream(self, name: str, partition: str, columns: tuple[str, ...]) -> Stream:
+        """An input piece by piece; errors as of `load`, when it is walked."""
+        if (name, partition) in self._memo:
+            return WholeTable(self.load(name, partition, columns))
+        expected = {ref.partition: ref.fingerprint for ref in self.job.inputs.get(name, ())}
+        return self.lake.batches(self.table(name), partition, columns, fingerprint=expected[partition])
+
 
 def target_sessions(table: Table, partition: str) -> list[Session]:
     """The calendar sessions of a partition: one, or those of its week; none of a symbol, or of a whole table."""
@@ -173,6 +181,7 @@ def _inputs(work: Work, stage: Stage, targets: Sequence[Target], sessions: tuple
     reads = stage.reads(work.params(stage))
     spans = [span for target in targets for span in target.needs]
     tables: dict[str, dict[dt.date | None, pa.Table]] = {}
+    streams: dict[str, dict[dt.date, Stream]] = {}
     own = {session.date for session in sessions}
     dated = set(own)
     for name in dict.fromkeys(read.table for read in reads):
@@ -182,6 +191,9 @@ def _inputs(work: Work, stage: Stage, targets: Sequence[Target], sessions: tuple
         wanted = [ref.partition for ref in work.job.inputs.get(name, ())]
         keys = [key for key in wanted if any(span.covers(name, key) for span in spans)]
         dates = {dt.date.fromisoformat(key): key for key in keys}
+        if any(read.stream for read in reads if read.table == name):
+            streams[name] = {date: work.stream(name, key, columns[True]) for date, key in dates.items()}
+            continue
         tables[name] = {date: work.load(name, key, columns[date in own]) for date, key in dates.items()}
         dated.update(day for day in tables[name] if day is not None)
     before = max((read.before for read in reads), default=0)
@@ -189,7 +201,7 @@ def _inputs(work: Work, stage: Stage, targets: Sequence[Target], sessions: tuple
     for read in reads:
         tables.update(_once(work, read, first, last))
     known = {date: calendar().session(date) for date in sorted(dated) if date in calendar()}
-    return Inputs(targets=sessions, tables=tables, sessions=known)
+    return Inputs(targets=sessions, tables=tables, sessions=known, streams=streams)
 
 
 def _undated_inputs(work: Work, stage: Stage, symbols: tuple[str, ...]) -> Inputs:

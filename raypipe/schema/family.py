@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from raypipe.calendar import Session
 from raypipe.schema.spec import Table
+from raypipe.schema.streams import Stream, WholeTable
 
 __all__ = ["Family", "Finding", "Inputs", "Params", "Read", "Result", "Slice", "always", "linked", "shared"]
 
@@ -108,6 +109,8 @@ class Read:
         A table that stands in for this one: it is read only where that one has no partition.
     rows
         For a table of grain ``once``: which of its rows the partition may know.
+    stream
+        Whether the session's own partition is handed on piece by piece, see `Inputs.stream`.
     """
 
     table: str
@@ -118,6 +121,7 @@ class Read:
     optional: bool = False
     unless: str = ""
     rows: Slice | None = None
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,8 @@ class Inputs:
     by_symbol
         Per required table of grain ``symbol`` the partitions read, by symbol, in order: to a family of grain
         ``symbol`` those of the targets, to one of grain ``once`` all of them.
+    streams
+        Per table that is read as a stream its partitions, by date.
     """
 
     targets: tuple[Session, ...]
@@ -160,10 +166,16 @@ class Inputs:
     sessions: Mapping[dt.date, Session] = field(default_factory=dict)
     symbols: tuple[str, ...] = ()
     by_symbol: Mapping[str, Mapping[str, pa.Table]] = field(default_factory=dict)
+    streams: Mapping[str, Mapping[dt.date, Stream]] = field(default_factory=dict)
 
     def partitions(self, table: str) -> Mapping[dt.date | None, pa.Table]:
         """The partitions of one table; empty if it is optional and absent."""
         return self.tables.get(table, {})
+
+    def stream(self, table: str, date: dt.date) -> Stream:
+        """One partition piece by piece; one that is in memory is one piece."""
+        found = self.streams.get(table, {}).get(date)
+        return WholeTable(self.tables[table][date]) if found is None else found
 
     def of_symbols(self, table: str) -> Mapping[str, pa.Table]:
         """The partitions of one table of grain ``symbol``; empty if it is optional and absent."""

@@ -116,6 +116,7 @@ def test_what_it_reads():
     }
     assert not any(read.after or read.optional for read in reads.values())
     assert len(reads["bronze/es_mbp10"].columns) == 47
+    assert [name for name, read in reads.items() if read.stream] == ["bronze/es_mbp10"]
     short = SignalFeaturesParams(
         signals=SignalsParams(session={"sma_warmup_sessions": 2, "volume_warmup_sessions": 1, "require_options": False})
     )

@@ -301,3 +301,37 @@ def test_a_partition_of_another_history_is_refused(lake):
     assert lake.read(BARS, DAY, fingerprint=manifest().fingerprint).num_rows == 5
     with pytest.raises(PartitionError, match="changed since the plan"):
         lake.read(BARS, DAY, fingerprint="another")
+    part = lake.batches(BARS, DAY, fingerprint="another")
+    with pytest.raises(PartitionError, match="changed since the plan"):
+        list(part)
+
+
+# --- in pieces ---------------------------------------------------------------------------------------
+
+
+def test_pieces_may_be_walked_again_and_those_without_a_value_are_passed_over(lake):
+    spec = replace(TAPE, name="bronze/mixed", key=(), grain="session", group_by="who", columns=_MIXED)
+    rows = [3, 3, 7, 7, 7, 2**32 - 1, 3]
+    columns = {"session": [DAY] * len(rows), "who": rows, "n": range(len(rows))}
+    data = pa.table([pa.array(columns["session"]).cast(pa.date32()), *_columns(spec, columns)], spec.arrow)
+    with lake.writer(spec, DAY, manifest(spec)) as writer:
+        for start, stop in ((0, 2), (2, 5), (5, 6), (6, 7)):
+            writer.append(data.slice(start, stop - start))
+    part = lake.batches(spec, DAY, ("n", "who"))
+    for _ in range(2):
+        assert [piece["n"].to_pylist() for piece in part] == [[0, 1], [2, 3, 4], [5], [6]]
+    assert [piece["n"].to_pylist() for piece in part.where("who", 3)] == [[0, 1], [6]]
+    assert [piece["n"].to_pylist() for piece in part.where("who", 2**32 - 1)] == [[5]]
+    assert list(part.where("who", 5)) == []
+    assert [piece["n"].to_pylist() for piece in lake.batches(spec, DAY, ("n",)).where("who", 7)] == [[2, 3, 4]]
+
+
+_MIXED = (
+    Column("session", "date32", "Session.", role="key"),
+    Column("who", "u32", "Number.", role="id"),
+    Column("n", "i64", "Count."),
+)
+
+
+def _columns(spec: Table, columns: dict) -> list[pa.Array]:
+    return [pa.array(columns[name], spec[name].arrow.type) for name in ("who", "n")]

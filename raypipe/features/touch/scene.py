@@ -19,6 +19,7 @@ from raypipe.schema.books import ES_MBP10, ES_TRADES, POINTS_PER_TICK
 from raypipe.schema.family import Inputs
 from raypipe.schema.frames import floats
 from raypipe.schema.signals import SignalsParams
+from raypipe.schema.streams import Stream
 from raypipe.schema.touches import (
     ES_BARS,
     ES_SESSION,
@@ -61,16 +62,18 @@ class Strikes(NamedTuple):
 class FrontBook:
     """Book events of one contract within a window, chunk by chunk as they are stored; may be walked again.
 
-    Rows of one contract stand together in the lake, and are then handed on without a copy.
+    Rows of one contract stand together in the lake, and are then handed on without a copy. No more than a row group is
+    held at a time: a whole session was a gigabyte.
     """
 
-    events: pa.Table
+    events: Stream
     instrument_id: int
     window_ns: tuple[int, int]
 
     def __iter__(self) -> Iterator[pa.Table]:
-        for batch in self.events.to_batches(max_chunksize=_CHUNK_ROWS):
-            yield from map(pa.Table.from_batches, self._kept(batch))
+        for piece in self.events.where("instrument_id", self.instrument_id):
+            for batch in piece.to_batches(max_chunksize=_CHUNK_ROWS):
+                yield from map(pa.Table.from_batches, self._kept(batch))
 
     def _kept(self, batch: pa.RecordBatch) -> Iterator[list[pa.RecordBatch]]:
         instrument, ts_ns = batch.column("instrument_id").to_numpy(), batch.column("ts_event_ns").to_numpy()
@@ -221,7 +224,7 @@ def scene_of(inputs: Inputs, target: Session, params: SignalsParams) -> Scene:
         params=params,
         touches=inputs.partitions(TOUCHES.name)[date],
         trades=_trades(inputs.partitions(ES_TRADES.name)[date], instrument_id, window_ns),
-        book=FrontBook(inputs.partitions(ES_MBP10.name)[date], instrument_id, window_ns),
+        book=FrontBook(inputs.stream(ES_MBP10.name, date), instrument_id, window_ns),
         bars=front_bars(bars[date], front_contract(own)),
         warm=warm_sessions(target, sessions, bars, warm_up(params)),
         greeks=inputs.partitions(OPTION_GREEKS.name).get(date, OPTION_GREEKS.empty()),

@@ -13,6 +13,7 @@ from raypipe.calendar import calendar
 from raypipe.features.touch.scene import FrontBook, scene_of, warm_up
 from raypipe.schema.books import ES_MBP10, ES_TRADES
 from raypipe.schema.family import Inputs
+from raypipe.schema.streams import WholeTable
 from raypipe.schema.touches import ES_BARS, ES_SESSION, ES_SPY_RATIO, OPTION_GREEKS, TOUCHES, globex_window
 from tests.features.touch.scenes import MINUTE_NS, SESSION, at, build, params, scene, touches
 
@@ -76,7 +77,7 @@ def test_the_front_contract_within_the_electronic_session():
 def test_a_chunk_of_the_front_contract_alone_is_not_copied():
     rows = [row for row in book_table().to_pylist() if row["instrument_id"] == FRONT][1:-1]
     table = build(ES_MBP10, rows)
-    (chunk,) = FrontBook(table, FRONT, (BEGIN, END))
+    (chunk,) = FrontBook(WholeTable(table), FRONT, (BEGIN, END))
     address = [t["ts_event_ns"].chunk(0).buffers()[1].address for t in (table, chunk)]
     assert address[0] == address[1]
 
@@ -87,7 +88,7 @@ def test_rows_of_two_contracts_in_any_pattern(every):
         {**trade_rows()[3], "price_ticks": i, "instrument_id": FRONT if (i // every) % 2 else BACK} for i in range(3000)
     ]
     table = build(ES_MBP10, [{**row, "depth": 0} for row in rows])
-    chunks = list(FrontBook(table, FRONT, (BEGIN, END)))
+    chunks = list(FrontBook(WholeTable(table), FRONT, (BEGIN, END)))
     assert pa.concat_tables(chunks).equals(table.filter(pc.equal(table["instrument_id"], FRONT)))
 
 
