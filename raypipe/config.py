@@ -1,7 +1,8 @@
 """The configuration: one section per stage, and those of the lake, of acquisition, of runs and of modelling.
 
-Precedence, highest first: flag, environment (``RAYPIPE_SECTION__KEY``), project file (``raypipe.yaml`` or
-``raypipe.toml`` in the current folder, or ``--config``), user file, default. A key that nothing reads is an error.
+Precedence, highest first: flag, environment (``RAYPIPE_SECTION__KEY``), profile (``--profile NAME``:
+``configs/NAME.yaml``), project file (``raypipe.yaml`` or ``raypipe.toml`` in the current folder, or ``--config``),
+user file, default. A key that nothing reads is an error.
 Every value knows where it came from.
 """
 
@@ -19,7 +20,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from raypipe.acquisition.acquire import IngestParams
-from raypipe.config_text import read_config_file, read_value
+from raypipe.config_text import config_files, read_config_file, read_value
 from raypipe.errors import ConfigError
 from raypipe.lake.location import Location
 from raypipe.pipeline.stages import stages
@@ -40,7 +41,6 @@ ALIASES = {
 OTHER_VARIABLES = frozenset({"RAYPIPE_CONFIG", "RAYPIPE_FAULT", "RAYPIPE_SHARED_DATA"})
 #: Characters of a wrong value that are repeated in its error.
 SHOWN = 80
-PROJECT_FILES = ("raypipe.yaml", "raypipe.toml")
 
 
 class LakeParams(Params):
@@ -64,6 +64,7 @@ class RunParams(Params):
     address: str | None = Field(None, description="Address of a Ray cluster; auto: the one this process runs in.")
     dq: Literal["warn", "fail", "off"] = Field("warn", description="What data-quality findings do to the exit code.")
     allow_holes: bool = Field(False, description="Whether a warm-up window may miss sessions.")
+    steps: tuple[str, ...] = Field((), description="Steps of a run that names none; empty: all tables.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ def section_types() -> dict[str, type[Params]]:
 def load_config(
     path: Path | None = None,
     *,
+    profile: str | None = None,
     env: Mapping[str, str] | None = None,
     sets: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
@@ -137,6 +139,8 @@ def load_config(
     ----------
     path
         The project file; None looks for ``raypipe.yaml`` or ``raypipe.toml`` in ``folder``.
+    profile
+        Name of a file in ``configs/`` of ``folder``; its values go before the project file's.
     env
         Environment; that of the process if None.
     sets
@@ -155,7 +159,7 @@ def load_config(
     named = path or (Path(env["RAYPIPE_CONFIG"]) if env.get("RAYPIPE_CONFIG") else None)
     types = section_types()
     merged: dict[tuple[str, ...], _Value] = {}
-    for origin, file in _files(named, folder or Path.cwd(), env):
+    for origin, file in config_files(named, folder or Path.cwd(), env, profile):
         merged |= _leaves(types, read_config_file(file), _Value(None, f"{origin} {file}", str(file)))
     warnings = _merge_environment(merged, types, env)
     for text in sets:
@@ -182,18 +186,6 @@ def _checked(
 
 
 # --- where values come from --------------------------------------------------------------------
-
-
-def _files(named: Path | None, folder: Path, env: Mapping[str, str]) -> list[tuple[str, Path]]:
-    """The files to read, lowest precedence first."""
-    home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or Path.home()) / ".config")
-    user = home / "raypipe" / "config.yaml"
-    found = [("user file", user)] if user.is_file() else []
-    project = [named] if named else [folder / name for name in PROJECT_FILES if (folder / name).is_file()]
-    if len(project) > 1:
-        msg = f"both {project[0].name} and {project[1].name} are here"
-        raise ConfigError(msg, hint="keep one of them, or name one with --config", file=str(folder))
-    return found + [("project file", path) for path in project]
 
 
 def _merge_environment(

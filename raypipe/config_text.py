@@ -7,17 +7,51 @@ hostile file can neither run code nor grow.
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 from raypipe.errors import ConfigError
 
-__all__ = ["MAX_BYTES", "read_config_file", "read_value"]
+__all__ = ["MAX_BYTES", "config_files", "read_config_file", "read_value"]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 12
+PROJECT_FILES = ("raypipe.yaml", "raypipe.toml")
+PROFILES = "configs"
+_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def config_files(
+    named: Path | None, folder: Path, env: Mapping[str, str], profile: str | None = None
+) -> list[tuple[str, Path]]:
+    """What each file is and where it stands, lowest precedence first: user file, project file, profile.
+
+    Raises
+    ------
+    ConfigError
+        If there are two project files, or no such profile.
+    """
+    home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or Path.home()) / ".config")
+    user = home / "raypipe" / "config.yaml"
+    found = [("user file", user)] if user.is_file() else []
+    project = [named] if named else [folder / name for name in PROJECT_FILES if (folder / name).is_file()]
+    if len(project) > 1:
+        msg = f"both {project[0].name} and {project[1].name} are here"
+        raise ConfigError(msg, hint="keep one of them, or name one with --config", file=str(folder))
+    chosen = [("profile", _profile(profile, folder))] if profile else []
+    return found + [("project file", path) for path in project] + chosen
+
+
+def _profile(name: str, folder: Path) -> Path:
+    path = folder / PROFILES / f"{name}.yaml"
+    if not _PROFILE.fullmatch(name) or not path.is_file():
+        there = ", ".join(sorted(file.stem for file in (folder / PROFILES).glob("*.yaml"))) or "none"
+        msg = f"there is no profile {name[:64]!r}"
+        raise ConfigError(msg, hint=f"profiles are files of {PROFILES}/ in the current folder: {there}")
+    return path
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     add("--dq", choices=("warn", "fail", "off"), help="what data-quality findings do to the exit code")
     add("--root", metavar="LAKE", help="the lake: an absolute folder or s3://bucket/prefix")
     add("--config", type=Path, metavar="FILE", help="configuration instead of ./raypipe.yaml")
+    add("--profile", metavar="NAME", help="values of configs/NAME.yaml, before those of ./raypipe.yaml")
     add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="one configuration value")
     return found
 
@@ -124,7 +125,7 @@ def _configure(options: argparse.Namespace) -> Config:
         "run.dq": options.dq,
         "run.allow_holes": options.allow_holes,
     }
-    config = load_config(options.config, sets=options.set, flags=flags)
+    config = load_config(options.config, profile=options.profile, sets=options.set, flags=flags)
     for warning in config.warnings:
         log.warning("warning: %s", warning)
     return config

@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     add("--address", metavar="ADDRESS", help="local, auto or host:port; auto inside a job, else local")
     add("--root", metavar="LAKE", help="the lake: an absolute folder or s3://bucket/prefix")
     add("--config", type=Path, metavar="FILE", help="configuration instead of ./raypipe.yaml")
+    add("--profile", metavar="NAME", help="values of configs/NAME.yaml, before those of ./raypipe.yaml")
     add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="one configuration value")
     add("--json", action="store_true", help="one JSON document on standard output")
     return found
@@ -93,7 +94,7 @@ def _configure(options: argparse.Namespace) -> Config:
         "run.address": options.address,
         "signals.touch.cadence": options.cadence,
     }
-    config = load_config(options.config, sets=options.set, flags=flags)
+    config = load_config(options.config, profile=options.profile, sets=options.set, flags=flags)
     for warning in config.warnings:
         log.warning("warning: %s", warning)
     return config

@@ -32,7 +32,7 @@ def folder(tmp_path):
 def load(folder, tmp_path):
     """Load with exactly this environment and these files."""
 
-    def load_(text: str | None = None, *, env=None, sets=(), flags=None, user: str | None = None, name="raypipe.yaml"):
+    def load_(text: str | None = None, *, user: str | None = None, name="raypipe.yaml", env=None, **given):
         if text is not None:
             (folder / name).write_text(text, encoding="utf-8")
         if user is not None:
@@ -40,7 +40,7 @@ def load(folder, tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(user, encoding="utf-8")
         env = {"XDG_CONFIG_HOME": str(tmp_path / "home"), **(env or {})}
-        return load_config(env=env, sets=sets, flags=flags, folder=folder)
+        return load_config(env=env, folder=folder, **given)
 
     return load_
 
@@ -85,6 +85,35 @@ def test_two_project_files_are_refused(load, folder):
     (folder / "raypipe.toml").write_text("", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"both raypipe\.yaml and raypipe\.toml"):
         load("run: {workers: 2}")
+
+
+def test_a_profile_goes_before_the_project_file_and_after_the_environment(load, folder):
+    (folder / "configs").mkdir()
+    (folder / "configs" / "night.yaml").write_text("run: {workers: 5, dq: fail, steps: [daily]}", encoding="utf-8")
+    config = load(
+        "run: {workers: 2, executor: serial}",
+        profile="night",
+        env={"RAYPIPE_RUN__DQ": "off"},
+    )
+    assert (config.run.workers, config.run.executor, config.run.dq) == (5, "serial", "off")
+    assert config.run.steps == ("daily",)
+    assert config.origin["run.workers"].startswith("profile ")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "../night", "a/b", ".hidden"])
+def test_a_profile_that_is_not_there_names_those_that_are(folder, name):
+    (folder / "configs").mkdir()
+    (folder / "configs" / "night.yaml").write_text("", encoding="utf-8")
+    (folder / "night.yaml").write_text("", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"there is no profile.*night"):
+        load_config(env={}, folder=folder, profile=name)
+
+
+@pytest.mark.parametrize("name", ["equities", "spy_0dte", "tune_46", "demo"])
+def test_shipped_profiles_change_something_and_nothing_else_is_asked_of_them(name):
+    config = load_config(env={}, folder=ROOT, profile=name)
+    assert any(origin.startswith("profile") for origin in config.origin.values())
+    assert config.run.steps
 
 
 def test_a_missing_named_file_is_an_error(folder):

@@ -28,6 +28,7 @@ class Options:
 
     root: str | None = None
     config_file: Path | None = None
+    profile: str | None = None
     sets: tuple[str, ...] = ()
     json: bool = False
     quiet: bool = False
@@ -71,7 +72,8 @@ class App:
 
         given = {name.replace("__", "."): value for name, value in flags.items()}
         given["lake.root"] = self.options.root
-        config = load_config(self.options.config_file, sets=self.options.sets, flags=given)
+        chosen = self.options
+        config = load_config(chosen.config_file, profile=chosen.profile, sets=chosen.sets, flags=given)
         for warning in config.warnings:
             self.notes.warning(warning)
         return config

@@ -158,6 +158,7 @@ def global_options() -> list[click.Parameter]:
         _global(
             ["--config", "config_file"], metavar="FILE", type=PATH, help="Configuration instead of ./raypipe.yaml."
         ),
+        _global(["--profile"], metavar="NAME", help="Values of configs/NAME.yaml, before those of ./raypipe.yaml."),
         _global(
             ["--set", "sets"], multiple=True, metavar="SECTION.KEY=VALUE", help="One configuration value; repeatable."
         ),

@@ -62,7 +62,10 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person asked for: a range or single sessions, steps, and how strictly. As in `Request` otherwise."""
+    """What a person asked for: a range or single sessions, steps, and how strictly. As in `Request` otherwise.
+
+    Without steps, those of ``run.steps``.
+    """
 
     start: dt.date | None = None
     end: dt.date | None = None
@@ -177,7 +180,7 @@ def plan_wish(config: Config, wish: Wish) -> Plan:
     request = Request(
         start=wish.start,
         end=wish.end,
-        steps=wish.steps,
+        steps=wish.steps or config.run.steps,
         items=_items_of_dates(config, wish.dates) if wish.dates else None,
         force=wish.force,
         only=wish.only,
