@@ -72,7 +72,14 @@ KERNEL_LIBRARIES = {
 }  # llvmlite is numba's
 
 #: Module names that differ from the package that brings them.
-SHIPPED_BY = {"botocore": "boto3", "llvmlite": "numba", "sklearn": "scikit_learn", "talib": "ta_lib", "yaml": "pyyaml"}
+SHIPPED_BY = {
+    "botocore": "boto3",
+    "llvmlite": "numba",
+    "sklearn": "scikit_learn",
+    "talib": "ta_lib",
+    "threadpoolctl": "scikit_learn",
+    "yaml": "pyyaml",
+}
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES, MAX_KERNEL_LINES = 60, 80
