@@ -47,7 +47,11 @@ __all__ = ["synth"]
         ["--history"], type=int, metavar="N", default=90, show_default=True, help="Earlier sessions with day bars only."
     ),
     Words(
-        ["--datasets"], metavar="NAME..", default=["equities"], show_default=True, help="Of equities, es and options."
+        ["--datasets"],
+        metavar="NAME..",
+        default=["equities"],
+        show_default=True,
+        help="Of equities, es, options and daily.",
     ),
     click.Option(
         ["--es-sessions"],
@@ -76,6 +80,10 @@ __all__ = ["synth"]
         show_default=True,
         help="2 million book records a session at 1.",
     ),
+    click.Option(["--daily-symbols"], type=int, metavar="N", default=12, show_default=True, help="Symbols of daily."),
+    click.Option(
+        ["--daily-sessions"], type=int, metavar="N", default=1_000, show_default=True, help="Sessions of daily."
+    ),
     click.Option(["--roll-session"], type=DATE, help="From it on the next ES contract leads."),
     click.Option(
         ["--level"], type=int, metavar="N", default=1, show_default=True, help="Compression level of the files, 1 to 9."
@@ -102,12 +110,14 @@ def synth(app: App, out: Path, force: bool, start_date: dt.date, **numbers: Any)
         "trades": result.trades,
         "book_records": result.book_records,
         "option_prints": result.option_prints,
+        "daily_file": str(result.daily_file) if result.daily_file else None,
     }
     days, earlier = result.sessions, len(result.history)
     lines = [
         f"{len(result.keys)} files of {len(days)} sessions and {earlier} before them in {out}",
         f"{result.day_rows:,} day bars, {result.minute_rows:,} minute bars",
         *_book_lines(result),
+        *([f"daily bars in {result.daily_file}"] if result.daily_file else []),
         f"{result.planted} planted answers in truth.json",
         *(f"damaged on purpose: {key} ({kind})" for kind, key in result.faults),
     ]

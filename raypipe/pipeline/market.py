@@ -29,9 +29,9 @@ def demo_datasets(sessions: int) -> tuple[str, ...]:
     Examples
     --------
     >>> demo_datasets(20), demo_datasets(3)
-    (('equities', 'es', 'options'), ('equities',))
+    (('equities', 'es', 'options', 'daily'), ('equities', 'daily'))
     """
-    return DATASETS if sessions >= _ES_SESSIONS else ("equities",)
+    return DATASETS if sessions >= _ES_SESSIONS else ("equities", "daily")
 
 
 def synthesise(out: Path, *, force: bool = False, **params: Any) -> SynthResult:

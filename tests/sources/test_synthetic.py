@@ -238,7 +238,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         ({"history": -1}, r"^history = -1, must be"),
         ({"level": 10}, r"^level = 10, must be from 1 to 9$"),
         ({"faults": ("cut",)}, r"^faults = 'cut', must be one of cut_half, "),
-        ({"datasets": ("fx",)}, r"^datasets = 'fx', must be one of equities, es, options$"),
+        ({"datasets": ("fx",)}, r"^datasets = 'fx', must be one of equities, es, options, daily$"),
         ({"datasets": ("options",)}, r"^options are priced off ES, which is not among the datasets"),
         ({"sessions": 1, "faults": ("empty",) * 3}, r"3 faults do not fit into the 2 files of 1 sessions"),
     ],

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 __all__ = ["STEP_SD", "Draws"]
 
-_DATASETS = {"equities": 1, "es": 2, "options": 3}
+_DATASETS = {"equities": 1, "es": 2, "options": 3, "daily": 4}
 _LOW_HALVES = np.uint64(0x0000FFFF0000FFFF)
 _LOW_WORD = np.uint64(0xFFFFFFFF)
 #: Standard deviation of :meth:`Draws.steps`: four uniforms on 0..65535.
@@ -28,7 +28,7 @@ class Draws:
     seed
         The market's seed.
     dataset
-        ``equities``, ``es`` or ``options``.
+        ``equities``, ``es``, ``options`` or ``daily``.
     key
         Address of the stream within the data set, for example the ordinal of a session.
     """

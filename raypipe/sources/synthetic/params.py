@@ -14,7 +14,8 @@ __all__ = ["DATASETS", "UNIVERSE", "SynthParams", "SynthResult"]
 #: Ranks of the simulated universe: about as many names as the vendor's files hold.
 UNIVERSE = 11_000
 #: ``equities``: day and minute bars. ``es``: order books of ES, and SPY's minutes to match. ``options``: SPY options.
-DATASETS: tuple[str, ...] = ("equities", "es", "options")
+#: ``daily``: years of daily bars of a few symbols, in one file.
+DATASETS: tuple[str, ...] = ("equities", "es", "options", "daily")
 _LIMITS: dict[str, tuple[float, float]] = {
     "sessions": (1, 5_000),
     "symbols": (1, UNIVERSE),
@@ -26,6 +27,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "mbp_sessions": (0, 5_000),
     "es_ratio": (9.6, 10.5),
     "es_activity": (0.001, 10.0),
+    "daily_symbols": (1, 99),
+    "daily_sessions": (1, 5_000),
 }
 
 
@@ -64,6 +67,8 @@ class SynthParams:
         About 500 thousand trades, 2 million book records and 600 thousand 0DTE prints per session at 1.
     roll_session
         From it on the next ES contract leads; None rolls eight days before expiry.
+    daily_symbols, daily_sessions
+        Size of ``daily``, whose last session is that of the market.
 
     Raises
     ------
@@ -85,6 +90,8 @@ class SynthParams:
     es_ratio: float = 10.05
     es_activity: float = 1.0
     roll_session: dt.date | None = None
+    daily_symbols: int = 12
+    daily_sessions: int = 1_000
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
@@ -121,6 +128,8 @@ class SynthResult:
         Files of order books, trades and options, sorted.
     trades, book_records, option_prints
         Records in them.
+    daily_file
+        Daily bars, ``symbols.txt`` beside them; None if they were not asked for.
     """
 
     out: Path
@@ -135,6 +144,7 @@ class SynthResult:
     trades: int = 0
     book_records: int = 0
     option_prints: int = 0
+    daily_file: Path | None = None
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

@@ -17,6 +17,7 @@ from raypipe.calendar import Session, calendar
 from raypipe.errors import UsageError
 from raypipe.sources.polygon_keys import DAY, MINUTE, find_key, key_of, published_ns
 from raypipe.sources.synthetic.bars import Bars, concat, day_bars
+from raypipe.sources.synthetic.daily import daily_csv, daily_symbols
 from raypipe.sources.synthetic.es_books import BookWriter
 from raypipe.sources.synthetic.faults import TRANSFER_FAULTS, corrupt, gzip_bytes
 from raypipe.sources.synthetic.market import HistoryMaker, backward, forward
@@ -32,6 +33,7 @@ __all__ = ["write_market"]
 HEADER = b"ticker,volume,open,close,high,low,window_start,transactions\n"
 _LISTING, _TRUTH = "files_list.txt", "truth.json"
 _SPY = "SPY"
+_DAILY, _DAILY_SYMBOLS = "daily/bars.csv", "daily/symbols.txt"
 _SPLITS, _TICKERS = "reference/splits.csv", "reference/tickers.csv"
 
 
@@ -143,8 +145,10 @@ class _Writer:
         (self._out / _TRUTH).unlink(missing_ok=True)
         if "equities" in self._params.datasets:
             self._write_equities()
-        else:
+        elif self._books:
             self._write_books_alone()
+        if "daily" in self._params.datasets:
+            self._write_daily()
         faults = self._damage()
         _write(self._out / _LISTING, _listing(self._sizes))
         planted = self._planted()
@@ -173,6 +177,17 @@ class _Writer:
             self._progress(number, len(self._sessions))
         _write(self._out / _TICKERS, b"ticker,type\nSPY,ETF\n")
         _write(self._out / _SPLITS, b"ticker,execution_date,split_from,split_to\n")
+
+    def _write_daily(self) -> None:
+        """Bars in one file, and the list of their symbols."""
+        last, count = self._sessions[-1].date, self._params.daily_sessions
+        sessions = calendar().between(last - dt.timedelta(days=2 * count + 30), last)[-count:]
+        if len(sessions) < count:
+            msg = f"the calendar does not hold {count} sessions up to {last}"
+            raise UsageError(msg, hint="ask for fewer daily_sessions")
+        _write(self._out / _DAILY, daily_csv(self._params.seed, sessions, self._params.daily_symbols))
+        names = daily_symbols(self._params.daily_symbols)
+        _write(self._out / _DAILY_SYMBOLS, "".join(f"{name}\n" for name in names).encode())
 
     def _planted(self) -> list[Entry]:
         """Expectations of all data sets; the files of books are whole from here on."""
@@ -206,6 +221,7 @@ class _Writer:
             minute_rows=self._rows[MINUTE.name],
             planted=len(planted),
             faults=faults,
+            daily_file=self._out / _DAILY if "daily" in self._params.datasets else None,
         )
 
     def _write_history(self, day: Day, number: int) -> None:
