@@ -128,6 +128,11 @@ class Spliced(Market):
 
     def _made_anew(self, name: str) -> Partitions:
         family, params = provider(name)
+        if family.table(params).grain in ("symbol", "once"):
+            symbols = buildable(self, family, params, SYMBOLS)
+            return self._undated(
+                family.table(params), family.compute(read(self, family, params, symbols), params).table
+            )
         sessions = buildable(self, family, params, self.sessions)
         made = family.compute(read(self, family, params, sessions), params).table if sessions else None
         column = family.table(params).split_column

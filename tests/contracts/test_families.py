@@ -76,6 +76,7 @@ SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
         {"min_history_sessions": 5, "min_presence": 1.0, "window_sessions": 5, "min_dollar_volume_usd": 3e7},
     ),
     "forward_labels": ({"horizons": [2, 7], "delist_return": -1.0},),
+    "targets": ({"forward_labels": {"horizons": [1, 20]}},),
     "range_expansion": ({"lookback_rows": 2, "window_sessions": 3, "rel_threshold": 1.0},),
     "dataset": ({"price_filter": True, "price_max": 100.0, "price_min": 3.0, "max_feature_age_sessions": 2},),
 }
