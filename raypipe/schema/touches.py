@@ -157,6 +157,8 @@ OPTION_GREEKS = Table(
         Column("gross_gamma", "f64", "size x gamma x 100.", "shares / usd", _NO_SPOT),
     ),
     doc="Greeks of every print of bronze/spy_option_trades, row by row in its order.",
+    # No two prints have the same greeks: dictionaries are given up, after twice the time. Of spots there are few.
+    split=("ts_event_ns", "iv", "delta", "gamma", "dealer_gamma", "gross_gamma"),
     known=Known("ts_event_ns"),
 )
 
