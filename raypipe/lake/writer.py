@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe.errors import DeveloperError, StorageError
+from raypipe.lake.columns import ColumnNote, ColumnNotes
 from raypipe.lake.faults import fault
 from raypipe.lake.footer import damage, read_footer, read_manifest, stored_schema
 from raypipe.lake.manifest import Manifest
@@ -26,12 +27,13 @@ __all__ = ["PartitionWriter", "Receipt", "partition_writer"]
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was committed: where, how much, and the SHA-256 of the file."""
+    """What was committed: where, how much, the SHA-256 of the file, and its columns with nulls or one value only."""
 
     key: str
     rows: int
     bytes: int
     sha256: str
+    columns: tuple[ColumnNote, ...] = ()
 
 
 class PartitionWriter:
@@ -50,6 +52,7 @@ class PartitionWriter:
         self.path = store.staging(key)
         self._store, self._key, self._table, self._partition = store, key, table, partition
         self._check = RowsCheck(table, partition)
+        self._notes = ColumnNotes()
         self._pending = table.empty()
         self._sink: pa.NativeFile | None = None
         self._file: pq.ParquetWriter | None = None
@@ -83,6 +86,7 @@ class PartitionWriter:
 
     def _write(self, rows: int) -> None:
         group = canonical_table(self._table, self._pending.slice(0, rows))
+        self._notes.add(group)
         with self._disk_errors():
             self._open().write_table(group, row_group_size=GROUP_ROWS)
         self._pending = self._pending.slice(rows)
@@ -107,7 +111,7 @@ class PartitionWriter:
             size, sha256 = self._reopen(stated)
             self._store.put_file(self._key, self.path)
             fault("before_receipt")
-        self._receipt = Receipt(self._key, self.rows, size, sha256)
+        self._receipt = Receipt(self._key, self.rows, size, sha256, self._notes.found())
 
     def _close(self, stated: Manifest) -> None:
         file = self._open()

@@ -76,7 +76,7 @@ def execute(
     failed: set[tuple[str, str]] = set()
     for wave in plan.waves:
         for outcomes in _run_wave(wave, failed, executor, stop):
-            result.outcomes += outcomes
+            result.outcomes += [outcome.light for outcome in outcomes]
             failed |= {(o.table, o.partition) for o in outcomes if o.status != "built"}
             if progress is not None:
                 progress(Progress(len(result.outcomes), total, tuple(outcomes)))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from raypipe.lake.columns import ColumnNote
 from raypipe.lake.location import Location
 from raypipe.lake.manifest import InputSummary
 from raypipe.schema.family import Finding
@@ -151,8 +152,12 @@ class Outcome:
         ``built``, ``failed``, ``blocked`` (an input failed) or ``cancelled`` (the run was stopped).
     rows, bytes, sha256
         Of the file committed.
-    seconds, cpu_seconds, peak_rss_bytes
-        The target's share of its job's time, and the worker's peak memory.
+    seconds, cpu_seconds
+        The target's share of its job's time.
+    peak_rss_bytes, rss_bytes
+        The worker's memory: at most so far, and when the target was done.
+    columns
+        Columns with nulls or one value only; summed up by the run's record and left out of it.
     """
 
     stage: str
@@ -168,6 +173,13 @@ class Outcome:
     peak_rss_bytes: int = 0
     findings: tuple[Finding, ...] = ()
     error: Failure | None = None
+    rss_bytes: int = 0
+    columns: tuple[ColumnNote, ...] = ()
+
+    @property
+    def light(self) -> Outcome:
+        """The same without its columns, to be kept for as long as the run takes."""
+        return replace(self, columns=()) if self.columns else self
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -178,7 +190,8 @@ class Outcome:
         """Read what `to_dict` gave."""
         findings = tuple(Finding(**{**f, "samples": tuple(f["samples"])}) for f in raw["findings"])
         error = Failure(**raw["error"]) if raw["error"] else None
-        return cls(**{**raw, "findings": findings, "error": error})
+        columns = tuple(ColumnNote(*note) for note in raw.get("columns", ()))
+        return cls(**{**raw, "findings": findings, "error": error, "columns": columns})
 
 
 def failed_outcomes(targets: tuple[Target, ...], failure: Failure, status: Status = "failed") -> list[Outcome]:

@@ -6,8 +6,9 @@ It is written when a run starts (so that a run whose driver died can be retried)
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,9 +18,24 @@ from raypipe.lake.store import Lake
 from raypipe.pipeline.job import Outcome
 from raypipe.pipeline.plan import Plan
 
-__all__ = ["RECORD_SCHEMA", "RunRecord", "last_run", "new_run_id", "read_record", "unfinished", "write_record"]
+__all__ = [
+    "RECORD_SCHEMA",
+    "RunRecord",
+    "by_stage",
+    "last_run",
+    "new_run_id",
+    "read_record",
+    "run_ids",
+    "unfinished",
+    "write_record",
+]
 
-RECORD_SCHEMA = 1
+#: 2: memory over time, columns, drift, machine, lineage and the whole command; records of 1 are read, without them.
+RECORD_SCHEMA = 2
+_READABLE = (1, 2)
+_SUMMED = ("rows", "bytes", "seconds", "cpu_seconds")
+#: Ids of runs that build tables, as `new_run_id` makes them; searches for models stand in ``runs/`` too.
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
 
 @dataclass(slots=True)
@@ -42,8 +58,22 @@ class RunRecord:
         What became of each target.
     quality
         Data-quality findings over the whole run.
-    config
-        Every configuration value, secrets masked.
+    config, origin
+        Every configuration value, secrets masked; where those that are not defaults come from, and hashes of files.
+    repeat
+        The command with every value from files and environment spelled out.
+    code_version, versions, machine
+        Of raypipe; of each stage that ran; CPUs, memory, Python and libraries of the driver's machine.
+    peak_rss_bytes, memory
+        The driver's peak; memory of driver and workers over time, see `raypipe.pipeline.watch.MemoryTrace`.
+    stages
+        Per stage: partitions, rows, bytes, seconds, CPU seconds and peak memory of what it built.
+    lineage
+        Per table built and table read: first and last partition, how many, digest of their fingerprints.
+    columns
+        Per table: columns with nulls or one value only, see `raypipe.pipeline.watch.ColumnSums`.
+    drift
+        Per gold table: its features' newest values in short, see `raypipe.pipeline.drift`.
     """
 
     run_id: str
@@ -61,10 +91,20 @@ class RunRecord:
     config: Mapping[str, Any] = field(default_factory=dict)
     code_version: str = ""
     peak_rss_bytes: int = 0
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    repeat: str = ""
+    versions: Mapping[str, int] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    memory: Mapping[str, Any] = field(default_factory=dict)
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    drift: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The document that is stored."""
-        return json.dumps({"schema": RECORD_SCHEMA, **asdict(self)}, indent=1, sort_keys=True)
+        raw = {**asdict(self), "outcomes": [_stored(outcome) for outcome in self.outcomes]}
+        return json.dumps({"schema": RECORD_SCHEMA, **raw}, indent=1, sort_keys=True)
 
     def plan(self, plan: Plan) -> None:
         """Note what the run sets out to do."""
@@ -105,7 +145,7 @@ def read_record(lake: Lake, run_id: str) -> RunRecord:
         msg = f"there is no run {run_id}"
         raise UsageError(msg, hint="`raypipe status` shows the lake; runs/ holds the records")
     raw = json.loads(lake.store.read(key))
-    if raw.pop("schema") != RECORD_SCHEMA:
+    if raw.pop("schema", None) not in _READABLE:
         msg = f"run {run_id} was recorded by another version of raypipe"
         raise UsageError(msg, hint="use the version that made it")
     outcomes = [Outcome.from_dict(outcome) for outcome in raw.pop("outcomes")]
@@ -114,10 +154,36 @@ def read_record(lake: Lake, run_id: str) -> RunRecord:
     return RunRecord(**raw, outcomes=outcomes, planned=planned, blocked=blocked)
 
 
+def run_ids(lake: Lake) -> list[str]:
+    """The ids of all runs that built tables, the latest first."""
+    keys = (stat.key.split("/") for stat in lake.store.list("runs/") if stat.key.endswith("/run.json"))
+    return sorted((key[1] for key in keys if len(key) == 3 and _RUN_ID.fullmatch(key[1])), reverse=True)  # noqa: PLR2004
+
+
 def last_run(lake: Lake) -> str | None:
     """The id of the latest run, or None."""
-    names = {stat.key.split("/")[1] for stat in lake.store.list("runs/") if stat.key.endswith("/run.json")}
-    return max(names, default=None)
+    return next(iter(run_ids(lake)), None)
+
+
+def by_stage(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    """What each stage built, and what it cost, in the order of their first partitions."""
+    found: dict[str, dict[str, Any]] = {}
+    for outcome in outcomes:
+        if outcome.status != "built":
+            continue
+        row = found.setdefault(outcome.stage, {"stage": outcome.stage, "partitions": 0, **dict.fromkeys(_SUMMED, 0)})
+        row["partitions"] += 1
+        for name in _SUMMED:
+            row[name] = round(row[name] + getattr(outcome, name), 6)
+        row["peak_rss_bytes"] = max(row.get("peak_rss_bytes", 0), outcome.peak_rss_bytes)
+    return list(found.values())
+
+
+def _stored(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as it is kept: its columns are summed up in the record."""
+    raw = outcome.to_dict()
+    del raw["columns"]
+    return raw
 
 
 def unfinished(record: RunRecord) -> frozenset[tuple[str, str]]:

@@ -19,12 +19,16 @@ from raypipe.lake.store import Lake
 from raypipe.pipeline.driver import Progress, RunResult, execute
 from raypipe.pipeline.executor import Executor, Process, Serial
 from raypipe.pipeline.job import Outcome
+from raypipe.pipeline.machine import machine_facts
 from raypipe.pipeline.memory import peak_rss_bytes
 from raypipe.pipeline.nodes import ONCE
 from raypipe.pipeline.plan import Plan, Request, make_plan
+from raypipe.pipeline.provenance import lineage, origins, repeat_command
 from raypipe.pipeline.quality import check_coverage
-from raypipe.pipeline.record import RunRecord, last_run, new_run_id, read_record, unfinished, write_record
+from raypipe.pipeline.record import RunRecord, by_stage, last_run, new_run_id, read_record, unfinished, write_record
+from raypipe.pipeline.stages import Stage, stage_named
 from raypipe.pipeline.views import declared_tables, write_report
+from raypipe.pipeline.watch import Watch
 from raypipe.redact import redact
 
 __all__ = [
@@ -300,9 +304,19 @@ def _new_record(config: Config, order: Order, executor: str, plan: Plan) -> RunR
         started_ns=now,
         config=config.masked(),
         code_version=raypipe.__version__,
+        origin=origins(config),
+        repeat=repeat_command(redact(order.command), config),
+        versions={stage.name: stage.version for stage in _stages_of(plan)},
+        machine=machine_facts(),
+        lineage=lineage(plan),
     )
     record.plan(plan)
     return record
+
+
+def _stages_of(plan: Plan) -> list[Stage]:
+    names = {target.stage for wave in plan.waves for job in wave for target in job.targets}
+    return [stage_named(name) for name in sorted(names)]
 
 
 def _without_work(lake: Lake, record: RunRecord, plan: Plan) -> RunRecord:
@@ -317,17 +331,21 @@ def _carry_out(
     lake: Lake, record: RunRecord, plan: Plan, executor: Executor, order: Order, config: Config
 ) -> RunRecord:
     seen: list[Outcome] = []
+    watch = Watch(declared_tables(config))
 
     def progress(progress: Progress) -> None:
-        seen.extend(progress.latest)
+        seen.extend(outcome.light for outcome in progress.latest)
+        watch.note(progress.done, progress.latest)
         if order.observer:
             order.observer.progress(progress)
 
     try:
         result = execute(plan, executor, stop=order.stop, progress=progress)
     except RaypipeError as error:
+        watch.fill(record)
         _finish(lake, record, RunResult(seen), error.exit_code)
         raise
+    watch.fill(record)
     gate = 0 if result.stopped else _judge(lake, record, result, config.run)
     _finish(lake, record, result, result.exit_code or (1 if plan.blocked else gate))
     write_report(lake, record, config)
@@ -348,7 +366,7 @@ def _finish(lake: Lake, record: RunRecord, result: RunResult, exit_code: int) ->
     record.outcomes = [_clean(outcome) for outcome in result.outcomes]
     record.finished_ns, record.exit_code = time.time_ns(), exit_code
     record.status = "stopped" if result.stopped else "failed" if exit_code else "done"
-    record.peak_rss_bytes = peak_rss_bytes()
+    record.peak_rss_bytes, record.stages = peak_rss_bytes(), by_stage(result.outcomes)
     write_record(lake, record)
     return record
 

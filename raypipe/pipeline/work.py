@@ -23,7 +23,7 @@ from raypipe.lake.manifest import Manifest
 from raypipe.lake.store import Lake
 from raypipe.pipeline.fingerprint import params_digest
 from raypipe.pipeline.job import Failure, Job, Outcome, Target, failed_outcomes
-from raypipe.pipeline.memory import collect, give_back_if_large, peak_rss_bytes
+from raypipe.pipeline.memory import collect, give_back_if_large, peak_rss_bytes, resident_bytes
 from raypipe.pipeline.raw import ONCE
 from raypipe.pipeline.stages import Built, Stage, family_catalog, stage_named, stage_of_table
 from raypipe.schema.family import Inputs, Params, Read, Result
@@ -331,6 +331,8 @@ def _built(built: Built, seconds: float, cpu_seconds: float) -> Outcome:
         cpu_seconds=cpu_seconds,
         peak_rss_bytes=peak_rss_bytes(),
         findings=built.findings,
+        rss_bytes=resident_bytes(),
+        columns=built.receipt.columns,
     )
 
 

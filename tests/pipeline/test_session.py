@@ -213,3 +213,41 @@ def test_states_of_a_lake(config):
     run_wish(config, Wish(steps=("symbols",), dates=(LAST,)), ORDER)
     after = lake_states(config, start=LAST, end=LAST)
     assert after["silver/symbol_types"] == {"2025-11-07": "current"}
+
+
+def test_the_record_says_how_a_run_went_and_how_to_repeat_it(config, lake):
+    record = read_record(lake, run_wish(config, Wish(steps=("daily",)), ORDER).run_id)
+    points = record.memory["points"]
+    assert record.memory["columns"][2] == "driver_bytes"
+    assert points[-1][1] == len(record.outcomes)
+    assert all(point[2] > 0 for point in points)
+    assert sum(row["partitions"] for row in record.stages) == len(record.outcomes)
+    assert {row["stage"] for row in record.stages} == set(record.versions)
+    assert record.machine["cpus"] >= 1
+    assert record.machine["libraries"]["pyarrow"]
+    assert set(record.lineage["silver/daily"]) >= {"bronze/day_aggs"}
+    assert record.repeat == "raypipe run"  # all that is not a default came by flags, which the command has already
+    assert record.columns["silver/daily"]["rows"] == sum(o.rows for o in record.outcomes if o.table == "silver/daily")
+    assert all(not outcome.columns for outcome in record.outcomes)
+
+
+def test_records_of_the_first_schema_are_read(config, lake):
+    run_id = run_wish(config, SYMBOLS, ORDER).run_id
+    key = f"runs/{run_id}/run.json"
+    raw = json.loads(lake.store.read(key))
+    added = ("origin", "repeat", "versions", "machine", "memory", "stages", "lineage", "columns", "drift")
+    old = {name: value for name, value in raw.items() if name not in added} | {"schema": 1}
+    for outcome in old["outcomes"]:
+        del outcome["rss_bytes"]
+    lake.store.put_bytes(key, json.dumps(old).encode())
+    assert read_record(lake, run_id).outcomes[0].rows == raw["outcomes"][0]["rows"]
+    assert "built" in page_of_run(config, run_id)[1]
+    lake.store.put_bytes(key, json.dumps(raw | {"schema": 99}).encode())
+    with pytest.raises(UsageError, match="another version"):
+        read_record(lake, run_id)
+
+
+def test_searches_for_models_are_no_runs_of_tables(config, lake):
+    run_id = run_wish(config, SYMBOLS, ORDER).run_id
+    lake.store.put_bytes("runs/ffffffffffff/run.json", b"{}")
+    assert last_run(lake) == run_id
