@@ -67,7 +67,9 @@ class Boosted:
         return found
 
     def save(self, folder: Path) -> tuple[str, ...]:
-        """``model.cbm``."""
+        """``model.cbm``, without the random name and the clock that the library writes: equal fits, equal bytes."""
+        facts = self.model.get_metadata()
+        facts["model_guid"], facts["train_finish_time"] = "", ""
         self.model.save_model(str(folder / _FILE))
         return (_FILE,)
 
