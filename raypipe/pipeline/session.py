@@ -16,6 +16,7 @@ from raypipe.calendar import calendar
 from raypipe.config import Config, RunParams
 from raypipe.errors import DataQualityError, DeveloperError, NotYetError, RaypipeError, UsageError
 from raypipe.lake.store import Lake
+from raypipe.pipeline.drift import measure
 from raypipe.pipeline.driver import Progress, RunResult, execute
 from raypipe.pipeline.executor import Executor, Process, Serial
 from raypipe.pipeline.job import Outcome
@@ -346,16 +347,18 @@ def _carry_out(
         _finish(lake, record, RunResult(seen), error.exit_code)
         raise
     watch.fill(record)
-    gate = 0 if result.stopped else _judge(lake, record, result, config.run)
+    gate = 0 if result.stopped else _judge(lake, record, result, config)
     _finish(lake, record, result, result.exit_code or (1 if plan.blocked else gate))
     write_report(lake, record, config)
     return record
 
 
-def _judge(lake: Lake, record: RunRecord, result: RunResult, run: RunParams) -> int:
-    """The data-quality pass over what was built; 3 if its gate is closed."""
+def _judge(lake: Lake, record: RunRecord, result: RunResult, config: Config) -> int:
+    """The data-quality pass over what was built, and the look at features; 3 if the gate of the first is closed."""
+    run = config.run
     if run.dq == "off":
         return 0
+    record.drift = measure(lake, declared_tables(config), record.run_id, result.outcomes)
     found = check_coverage(lake, result.outcomes)
     record.quality = [finding.to_dict() for finding in found]
     closed = run.dq == "fail" and any(finding.level == "failed" for finding in found)
