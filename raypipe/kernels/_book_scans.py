@@ -18,7 +18,7 @@ BLOCK = 2048
 DBN_WORDS = 46
 _DEPTH = 10
 _UNDEFINED = np.iinfo(np.int64).max
-_MBP10 = 10
+_MBP10, _TRADE = 10, 84
 
 
 class Heads(NamedTuple):
@@ -87,15 +87,21 @@ def scan_columns(
 
 
 @inlined
-def _read_level(p: Pass, words: NDArray[Any], i: int, level: int, side: int, nanos_per_tick: int) -> None:
-    """Read one level of a Databento record into the new book."""
-    price = words[i, 6 + 4 * level + side]
-    size = (words[i, 8 + 4 * level] >> (32 * side)) & 0xFFFFFFFF
-    if price == _UNDEFINED:
-        p.sizes[NEW, side, level] = 0
-    else:
-        p.ticks[NEW, side, level] = price // nanos_per_tick
-        p.sizes[NEW, side, level] = size
+def _read_levels(p: Pass, words: NDArray[Any], i: int, before: int, side: int, mask: int, nanos_per_tick: int) -> None:
+    """Read the levels of one side whose bit is set from a Databento record into the new book."""
+    level = 0
+    while mask:
+        if mask & 1:
+            at = 6 + 4 * level
+            price = words[i, at + side]
+            if price == _UNDEFINED:
+                p.sizes[NEW, side, level] = 0
+            else:
+                if before < 0 or price != words[before, at + side]:
+                    p.ticks[NEW, side, level] = price // nanos_per_tick  # a division takes as long as ten compares
+                p.sizes[NEW, side, level] = (words[i, at + 2] >> (32 * side)) & 0xFFFFFFFF
+        mask >>= 1
+        level += 1
 
 
 @kernel
@@ -112,22 +118,18 @@ def scan_records(words: NDArray[Any], instrument_id: int, nanos_per_tick: int, p
         else:
             for level in range(_DEPTH):
                 at = 6 + 4 * level
+                bid, ask = words[i, at] ^ words[before, at], words[i, at + 1] ^ words[before, at + 1]
                 sizes = words[i, at + 2] ^ words[before, at + 2]
-                bid = (words[i, at] != words[before, at]) | ((sizes & 0xFFFFFFFF) != 0)
-                ask = (words[i, at + 1] != words[before, at + 1]) | ((sizes >> 32) != 0)
-                bids |= int(bid) << level
-                asks |= int(ask) << level
-        for level in range(_DEPTH):
-            if (bids >> level) & 1:
-                _read_level(p, words, i, level, 0, nanos_per_tick)
-            if (asks >> level) & 1:
-                _read_level(p, words, i, level, 1, nanos_per_tick)
+                if bid | ask | sizes:  # of twenty, one or two
+                    bids |= int((bid | (sizes & 0xFFFFFFFF)) != 0) << level
+                    asks |= int((ask | (sizes >> 32)) != 0) << level
+        _read_levels(p, words, i, before, 0, bids, nanos_per_tick)
+        _read_levels(p, words, i, before, 1, asks, nanos_per_tick)
         body = words[i, 3]
-        side = (body >> 40) & 0xFF
+        side, action = (body >> 40) & 0xFF, (body >> 32) & 0xFF
         aggressor = 1 if side == 66 else -1 if side == 65 else 0
-        tick = words[i, 2] // nanos_per_tick
+        tick = words[i, 2] // nanos_per_tick if action == _TRADE else 0
         take_record(
-            p, prints, words[i, 1], (body >> 32) & 0xFF, (body >> 48) & 0xFF, aggressor, tick, body & 0xFFFFFFFF,
-            bids, asks,
+            p, prints, words[i, 1], action, (body >> 48) & 0xFF, aggressor, tick, body & 0xFFFFFFFF, bids, asks
         )  # fmt: skip
         before = i
