@@ -9,7 +9,7 @@ DEMO ?= demo
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ray test-nojit check format bench lock clean
+.PHONY: help demo test test-ray test-nojit check format bench docs lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ format: $(READY) ## let ruff mend what it can
 
 bench: $(READY) ## benchmarks: cost per unit, and the ratio to a baseline of the same run
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -o python_functions='bench_* test_*' --benchmark-columns=min,median,ops --benchmark-sort=name
+
+docs: $(READY) ## write the pages that are made of the source: API and columns
+	$(BIN)/python -m tests.docs.reference
+	$(BIN)/python -m tests.test_signal_docs
 
 lock: $(READY) ## write requirements.lock anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --extra dev --no-header --no-annotate \

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from raypipe.pipeline.job import Target
     from raypipe.pipeline.work import Work
 
-__all__ = ["Built", "Stage", "enabled_stages", "stage_of_table", "stages"]
+__all__ = ["Built", "Stage", "enabled_stages", "family_catalog", "stage_of_table", "stages"]
 
 #: Where families are looked for; the last one's columns are those of the others.
 FAMILY_PACKAGES = ("raypipe.features", "raypipe.events", "raypipe.labels", "raypipe.dataset")

@@ -64,7 +64,7 @@ def test_commands_stand_in_blocks_that_are_run(page):
     for block in blocks(page):
         if block.language not in SHELL:
             assert not TYPED.search(block.text), f"{page}:{block.line}: call it sh, and it is run"
-        assert block.language in {"", "json", "yaml", *SHELL, *CODE}, f"{page}:{block.line}"
+        assert block.language in {"", "json", "yaml", "pycon", *SHELL, *CODE}, f"{page}:{block.line}"
 
 
 @pytest.mark.parametrize("page", pages())
