@@ -219,8 +219,8 @@ class Nodes:
         return all(r.table.startswith("raw/") and self.raw.get(r.table, partition) is None for r in view.reads)
 
     def _add_refs(self, refs: dict[str, tuple[InputRef, ...]], view: _StageView, read: Read, partition: str) -> str:
-        if self._of_symbols(read.table) and view.table.grain in ("symbol", "once"):
-            return self._symbol_refs(refs, view, read, partition)
+        if self._as_a_whole(view, read.table):
+            return self._whole_refs(refs, view, read, partition)
         if self._is_once(read.table) or view.table.grain == "once":
             return self._once_refs(refs, view, read, partition)
         if read.unless and partition in set(self.available(read.unless)):
@@ -241,12 +241,18 @@ class Nodes:
             refs[read.table] = tuple(merged[key] for key in sorted(merged))
         return ""
 
-    def _of_symbols(self, table: str) -> bool:
-        """Whether a table, or raw input, has a partition per symbol."""
-        return table in SYMBOL_RAW or (table in self._views and self._views[table].table.grain == "symbol")
+    def _as_a_whole(self, view: _StageView, table: str) -> bool:
+        """Whether partitions are read without a window: a symbol's own, or all of a table for one that is one file."""
+        of_symbols = table in SYMBOL_RAW or self._grain(table) == "symbol"
+        if view.table.grain == "once":
+            return of_symbols or self._grain(table) == "session"
+        return of_symbols and view.table.grain == "symbol"
 
-    def _symbol_refs(self, refs: dict[str, tuple[InputRef, ...]], view: _StageView, read: Read, partition: str) -> str:
-        """The symbol's own partition; for a table that is one file, those of all symbols."""
+    def _grain(self, table: str) -> str:
+        return self._views[table].table.grain if table in self._views else ""
+
+    def _whole_refs(self, refs: dict[str, tuple[InputRef, ...]], view: _StageView, read: Read, partition: str) -> str:
+        """The symbol's own partition; for a table that is one file, those of all symbols, or of all sessions."""
         keys = self.available(read.table) if view.table.grain == "once" else [partition]
         found = [self.node(read.table, key) for key in keys if key in self._have(read.table)]
         bad = next((node for node in found if not node.exists), None)

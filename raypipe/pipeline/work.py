@@ -214,6 +214,8 @@ def _undated_inputs(work: Work, stage: Stage, symbols: tuple[str, ...]) -> Input
         keys = [ref.partition for ref in work.job.inputs.get(name, ())]
         if work.table(name).grain == "once":
             tables |= {name: {None: work.load(name, ONCE, columns)}} if keys else {}
+        elif work.table(name).grain == "session":
+            tables[name] = {dt.date.fromisoformat(key): work.load(name, key, columns) for key in keys}
         else:
             wanted = [key for key in keys if not symbols or key in symbols]
             by_symbol[name] = {key: work.load(name, key, columns) for key in wanted}

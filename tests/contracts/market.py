@@ -258,7 +258,8 @@ def _read_undated(market: Market, family: Family, params: Params, targets: Seque
             tables |= {item.table: {None: have[None].select(columns)}} if None in have else {}
         else:
             wanted = [name for name in have if not symbols or name in symbols]
-            by_symbol[item.table] = {name: have[name].select(columns) for name in wanted}
+            parts = {name: have[name].select(columns) for name in wanted}
+            (by_symbol if all(isinstance(name, str) for name in parts) else tables)[item.table] = parts
     return Inputs((), tables, symbols=symbols, by_symbol=by_symbol)
 
 

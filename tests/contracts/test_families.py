@@ -6,6 +6,7 @@ import pytest
 
 from tests.contracts.family import CHECKS, TARGETS, Case
 from tests.contracts.market import all_families
+from tests.contracts.sources import SYMBOLS
 
 #: Sessions built of a family of signals.
 BOOK_SESSIONS = 5
@@ -78,6 +79,7 @@ SETTINGS: dict[str, tuple[dict[str, object], ...]] = {
     "forward_labels": ({"horizons": [2, 7], "delist_return": -1.0},),
     "targets": ({"forward_labels": {"horizons": [1, 20]}},),
     "range_expansion": ({"lookback_rows": 2, "window_sessions": 3, "rel_threshold": 1.0},),
+    "model_panel": ({"panel": {"market_means": ["ret_d"], "tables": ["silver/bars_1d", "silver/daily"]}},),
     "dataset": ({"price_filter": True, "price_max": 100.0, "price_min": 3.0, "max_feature_age_sessions": 2},),
 }
 #: What a family is judged with instead of its defaults, where these select nothing on a small market.
@@ -86,6 +88,8 @@ INSTEAD: dict[str, dict[str, object]] = {
     "macd_bars": {"macd": {"write_bars": True, "state": "carry"}},
     "filtered": {"prefilter_window_sessions": 12, "prefilter_min_days": 7, "prefilter_min_avg_volume": 500_000},
     "dataset": {"universe": "all", "price_filter": False},
+    # Another order than that of the names, one symbol that has no bars.
+    "model_panel": {"listed": [*reversed(SYMBOLS[2:]), "NONE"]},
 }
 #: Columns that stay null on a market that is shorter than the warm-up of other families.
 UNFILLED: dict[str, tuple[str, ...]] = {

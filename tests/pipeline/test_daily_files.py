@@ -129,7 +129,7 @@ def test_ingest_takes_files_and_builds(tmp_path, capsys):
         "symbols": 1,
         "bytes": 0,
     }
-    assert set(document["run"]["tables"]) == {*TABLES, "silver/universe", "gold/targets"}
+    assert set(document["run"]["tables"]) == {*TABLES, "silver/universe", "gold/targets", "gold/model_panel"}
     assert read(config_of(tmp_path), "bronze/ohlcv_1d")["vintage_ns"].null_count == 0
 
 
