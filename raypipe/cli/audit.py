@@ -37,20 +37,25 @@ _PROBES = {
         help="Sessions of each table, spread over its range; early closes, clock changes and splits come on top.",
     ),
     click.Option(["--seed"], type=click.IntRange(0), default=7, show_default=True, help="Of sample and noise."),
+    click.Option(["--no-store"], is_flag=True, help="Do not keep the verdicts in the lake."),
 )
-def audit(app: App, what: str, tables: tuple[str, ...], sessions: int, seed: int) -> int:
+def audit(app: App, what: str, tables: tuple[str, ...], sessions: int, seed: int, no_store: bool) -> int:
     """Audit the lake; 0 clean, 3 if a column leaks, 1 if something could not be made again."""
     config = app.lake_config()
     from raypipe.audit.leakage import audit_leakage
     from raypipe.cli.progress import counter
     from raypipe.pipeline.replay import Replay
+    from raypipe.pipeline.verdicts import keep_verdicts
     from raypipe.pipeline.views import chosen_tables
 
     replay = Replay(config)
     names = [name for name in chosen_tables(config, tables) if name in replay.tables]
     with counter(app, "auditing") as count:
         report = audit_leakage(replay, names, sessions=sessions, seed=seed, progress=count)
-    app.show({"what": what, **report.to_dict()}, _lines(report))
+    document = {"what": what, **report.to_dict()}
+    app.show(document, _lines(report))
+    if not no_store:
+        keep_verdicts(config, document)
     if report.leaks:
         app.notes.error(f"{len(report.leaks)} columns leak; the first: {_first(report)}")
     elif report.exit_code:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from raypipe.audit.verdicts import ColumnVerdict, Offence, Problem, Report, TableReport
@@ -135,3 +137,16 @@ def test_an_empty_lake_is_not_there_yet(raypipe, tmp_path):
     done = raypipe("audit", "leakage", "--root", tmp_path / "lake")
     assert done.code == 4
     assert "raypipe run" in done.err
+
+
+def test_verdicts_are_kept_in_the_lake_unless_refused(raypipe, own_built, found):
+    found(report(*CLEAN, LEAK))
+    folder = own_built / "audit" / "leakage"
+    before = set(folder.glob("*"))
+    raypipe("audit", "leakage", "--root", own_built, "--no-store")
+    assert set(folder.glob("*")) == before
+    raypipe("audit", "leakage", "--root", own_built)
+    (path,) = set(folder.glob("*")) - before
+    kept = json.loads(path.read_text())
+    assert kept["verdicts"]["leaks"] == 1
+    assert kept["at_ns"] > 0
