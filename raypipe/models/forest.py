@@ -136,7 +136,7 @@ def learn(x: np.ndarray, y: np.ndarray, how: How, *, extra: bool) -> Forest:
 def load(folder: Path, task: Task, features: int) -> Forest:  # noqa: ARG001 - leaves are answers in either task
     """Read ``model.npz``; nothing in it can be an object."""
     try:
-        with np.load(folder / _FILE, allow_pickle=False) as stored:
+        with (folder / _FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             forest = Forest(**{name: stored[name] for name in stored.files})
     except (BadZipFile, EOFError) as error:
         raise ValueError(str(error)) from error

@@ -14,6 +14,8 @@ from raypipe.models.model import BOTH, How, Model, ModelParams, Task, real, whol
 __all__ = ["MODEL", "Params"]
 
 _FILE = "model.txt"
+#: With this the library ends its files.
+_LAST = "pandas_categorical:null"
 
 
 class Params(ModelParams):
@@ -102,8 +104,13 @@ def load(folder: Path, task: Task, features: int) -> Boosted:  # noqa: ARG001 - 
     """Read ``model.txt``."""
     import lightgbm
 
+    text = (folder / _FILE).read_text(encoding="utf-8")
+    if not (text.startswith("tree\n") and "\nend of trees\n" in text and text.rstrip().endswith(_LAST)):
+        # The library's reader does not raise on a file that was cut: it aborts the process.
+        msg = "the file is cut short, or no model of LightGBM"
+        raise ValueError(msg)
     try:
-        booster = lightgbm.Booster(model_file=folder / _FILE)
+        booster = lightgbm.Booster(model_str=text)
     except lightgbm.basic.LightGBMError as error:
         raise ValueError(str(error)) from error
     if booster.num_feature() != features:

@@ -107,8 +107,13 @@ def load(folder: Path, task: Task, features: int) -> Boosted:  # noqa: ARG001 - 
     """Read ``model.ubj``."""
     import xgboost
 
+    data = (folder / _FILE).read_bytes()
+    if not (data.startswith(b"{") and data.endswith(b"}")):
+        # The library's reader may ask for all memory there is when lengths in a cut file are off.
+        msg = "the file is cut short, or no model of XGBoost"
+        raise ValueError(msg)
     booster = xgboost.Booster({"nthread": 1})
-    booster.load_model(folder / _FILE)
+    booster.load_model(bytearray(data))
     if booster.num_features() != features:
         msg = f"the file has {booster.num_features()} features, the note {features}"
         raise ValueError(msg)
