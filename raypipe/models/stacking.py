@@ -22,6 +22,7 @@ __all__ = [
     "Calibrator",
     "Meta",
     "Rows",
+    "Strategy",
     "complete",
     "fit_meta",
     "fit_platt",

@@ -185,7 +185,8 @@ class Bundle:
         best = self.meta["naive"]
         if best is None:
             return np.full(panel.rows, np.nan)
-        z: np.ndarray = best["sign"] * panel.column(best["feature"]).astype(np.float64)
+        values = panel.column(best["feature"]).astype(np.float64)
+        z: np.ndarray = best["sign"] * np.where(np.isnan(values), best["fill"], values)
         return z
 
 

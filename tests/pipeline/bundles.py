@@ -67,7 +67,7 @@ def draft(of: Panel, *, algorithms=("lightgbm", "logistic"), strategy="mean", re
         "regime_columns": list(regime),
         "strategies": {name: one.to_dict() for name, one in metas.items()},
         "calibrator": Calibrator(0.8, 0.1).to_dict(),
-        "naive": {"feature": "f0", "sign": 1},
+        "naive": {"feature": "f0", "sign": 1, "fill": 0.0},
     }
     columns = [{"name": name, "dtype": "float", "unit": "1", "table": "gold/model_panel"} for name in FEATURES]
     facts = {"name": "small", "target": "direction_1d", "horizon_sessions": 1, "run_id": "0123456789ab"}
