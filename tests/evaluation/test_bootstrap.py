@@ -42,10 +42,10 @@ def test_a_draw_is_made_of_circular_blocks(sessions, block, seed):
         assert weights.tolist() == np.bincount(laid, minlength=sessions).tolist()
 
 
-@pytest.mark.parametrize("cells", [64, 1 << 18])
+@pytest.mark.parametrize("chunk", [1, 3, 64, 1 << 18])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_weighted_score_is_that_of_repeated_rows(seed, cells, monkeypatch):
-    monkeypatch.setattr(bootstrap, "_CELLS", cells)
+def test_a_weighted_score_is_that_of_repeated_rows(seed, chunk, monkeypatch):
+    monkeypatch.setattr(bootstrap, "_CHUNK", chunk)
     session, y, p = rows_of(seed)
     place = np.unique(session, return_inverse=True)[1]
     sessions = place.max() + 1
@@ -57,6 +57,14 @@ def test_a_weighted_score_is_that_of_repeated_rows(seed, cells, monkeypatch):
         group = np.repeat(np.arange(len(drawn)), [(place == one).sum() for one in drawn])
         assert a == pytest.approx(auc(y[rows], p[rows]), abs=1e-12)
         assert b == pytest.approx(rank_ic(y[rows], p[rows], group), abs=1e-12)
+
+
+@pytest.mark.parametrize("levels", [2, 20, 60, 300, 10_000])
+def test_pairs_are_exact_however_many_ties_there_are(levels):
+    rng = np.random.default_rng(levels)
+    session, p = np.repeat(np.arange(30), 100), rng.integers(0, levels, 3_000) / 7
+    y = (rng.uniform(size=3_000) < 0.4).astype(np.float32)
+    assert AucForm(y, p, session, 30).values(np.ones((1, 30)))[0] == auc(y, p)
 
 
 def test_one_block_of_all_sessions_moves_nothing():
