@@ -108,17 +108,12 @@ def built(market: Path, bash: Bash, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def given(market: Path, built: Path, tmp_path: Path) -> Callable[[str], None]:
+def given(request: pytest.FixtureRequest, market: Path, tmp_path: Path) -> Callable[[str], None]:
     """Puts something into the folder where a page starts."""
+    folders = {"es": "databento/GLBX.MDP3", "opra": "us_options_opra", "bars": "daily"}
 
     def put(name: str) -> None:
-        source = {
-            "lake": built,
-            "market": market,
-            "es": market / "databento" / "GLBX.MDP3",
-            "opra": market / "us_options_opra",
-            "bars": market / "daily",
-        }[name]
+        source = request.getfixturevalue("built") if name == "lake" else market / folders[name]
         shutil.copytree(source, tmp_path / name, copy_function=os.link)
 
     return put
