@@ -37,6 +37,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
         "status": ("status", "Draw every table over its sessions."),
         "tables": ("tables", "Explain every table and column."),
+        "columns": ("columns", "Count nulls and distinct values of columns, and name those that never vary."),
         "export": ("export", "Write tables as plain files under the names users know."),
         "report": ("report", "Write the HTML report of a run."),
     },

@@ -95,6 +95,34 @@ def test_tables_by_name(raypipe):
     assert short.out.splitlines()[0] == "silver/daily  (one file per session, key symbol)"
 
 
+# --- columns -----------------------------------------------------------------------------------------
+
+
+def test_what_stands_in_columns(raypipe, built):
+    document = raypipe("columns", "--root", built, "daily", "silver/symbol_types", "--json").json
+    types, daily = document["tables"]
+    assert (daily["name"], types["name"], len(daily["partitions"])) == ("silver/daily", "silver/symbol_types", 12)
+    symbol = next(column for column in daily["columns"] if column["name"] == "symbol")
+    assert (symbol["verdict"], symbol["nulls"], symbol["rows"]) == ("varies", 0, daily["rows"])
+    lines = raypipe("columns", "--root", built, "daily", "--start", FIRST, "--end", FIRST).out.splitlines()
+    assert lines[0] == f"silver/daily  {FIRST}, {len(set_of_symbols(built))} rows"
+    assert lines[2].split() == ["column", "group", "unit", "role", "null", "distinct", "verdict", "value"]
+    assert lines[3].split() == ["session", "key", "1", "constant", FIRST]
+    dull = raypipe("columns", "--root", built, "daily", "--start", FIRST, "--end", FIRST, "--constant").out
+    assert "session" in dull
+    assert "varies  " not in dull
+
+
+def set_of_symbols(root: Path) -> set[str]:
+    return set(pq.read_table(root / "silver" / "daily" / f"date={FIRST}.parquet")["symbol"].to_pylist())
+
+
+def test_columns_of_what_is_not_there(raypipe, built):
+    assert raypipe("columns", "--root", built, "signals").code == 4
+    assert raypipe("columns", "--root", built, "nothing").code == 2
+    assert raypipe("columns", "--root", built).code == 2
+
+
 # --- config ------------------------------------------------------------------------------------------
 
 
