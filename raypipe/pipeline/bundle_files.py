@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, NoReturn
 from raypipe.errors import ModelError, UsageError
 from raypipe.lake.faults import fault
 from raypipe.lake.names import check_key
-from raypipe.lake.objects import ObjectStore, temporary_name
+from raypipe.lake.objects import ObjectStore, is_temporary, temporary_name
 
 __all__ = [
     "BUNDLE",
@@ -35,12 +36,14 @@ __all__ = [
     "replace_folder",
     "seal_bundle",
     "send_bundle",
+    "sweep_folders",
 ]
 
 BUNDLE, METRICS = "bundle.json", "holdout_metrics.json"
 #: What may stand beside the listed files: it was made of the bundle, after it.
 JOINED = frozenset({METRICS, "holdout_predictions.parquet"})
 SCHEMA = 1
+_STALE_S = 3600
 _MAX_NOTE, _MAX_FILE, _MAX_FILES = 8 << 20, 1 << 30, 20_000
 #: How files of a suffix begin.
 _BEGINS: dict[str, tuple[bytes, ...]] = {
@@ -234,6 +237,7 @@ def replace_folder(target: Path, make: Callable[[Path], None]) -> None:
         msg = "the folder is there and is no bundle"
         raise UsageError(msg, hint="name another --output, or remove it", file=str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
+    sweep_folders(target.parent)
     fresh, old = (target.parent / temporary_name(f"{target.name}.{kind}") for kind in ("new", "old"))
     try:
         fresh.mkdir()
@@ -246,6 +250,13 @@ def replace_folder(target: Path, make: Callable[[Path], None]) -> None:
         if not target.exists() and old.exists():
             old.rename(target)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def sweep_folders(parent: Path) -> None:
+    """Remove temporary folders that a writer left who was killed; those that changed within the hour may be in use."""
+    for path in parent.iterdir():
+        if is_temporary(path.name) and path.is_dir() and time.time() - path.stat().st_mtime > _STALE_S:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def publish_folder(fresh: Path, target: Path) -> None:
@@ -271,9 +282,7 @@ def send_bundle(store: ObjectStore, prefix: str, folder: Path) -> None:
     """Copy the files of a bundle below a prefix, `bundle.json` last: without it there is no bundle there."""
     paths = sorted(_walked(folder), key=lambda path: (path.name == BUNDLE and path.parent == folder, path.as_posix()))
     for path in paths:
-        fault("before_upload")
         store.put_file(f"{prefix}/{path.relative_to(folder).as_posix()}", path)
-        fault("after_upload")
 
 
 def fetch_bundle(store: ObjectStore, prefix: str, folder: Path) -> None:
