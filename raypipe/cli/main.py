@@ -34,6 +34,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "signals": ("signals", "Touches of levels, features and outcomes from order books; and their export."),
         "clean-symbols": ("symbols", "Decide which symbols of a session are tradable."),
     },
+    "Model": {
+        "splits": ("splits", "Cut sessions into folds that no label crosses, or verify a file of them."),
+    },
     "Look": {
         "status": ("status", "Draw every table over its sessions."),
         "tables": ("tables", "Explain every table and column."),

@@ -1,0 +1,261 @@
+"""What every step of modelling starts from: a panel and a target of one lake, and the files of splits and features."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raypipe.calendar import calendar
+from raypipe.config import Config
+from raypipe.dataset.load import panel_of, target_of
+from raypipe.dataset.matrix import Panel, Target
+from raypipe.dataset.splits import FoldRows, Splits, cv_rows, fold_rows, holdout_rows, make_splits
+from raypipe.dataset.verify import verify_splits
+from raypipe.errors import PartitionError, StorageError, UsageError
+from raypipe.lake.store import Lake
+from raypipe.pipeline.model_inputs import Asked, load_rows, named_target
+from raypipe.pipeline.views import declared_tables
+from raypipe.schema.modeling import CvParams
+from raypipe.schema.targets import TARGETS, target_spec
+
+__all__ = ["Workspace", "publish", "read_bytes", "splits_target", "stored_targets", "target_name"]
+
+PANEL, TARGETS_TABLE, ONCE = "gold/model_panel", "gold/targets", "all"
+
+
+def target_name(target: str, horizon: int | None = None) -> str:
+    """The target that a name and a horizon mean.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or they do not fit.
+
+    Examples
+    --------
+    >>> target_name("vol_regime", 20), target_name("direction_5d")
+    ('vol_regime_20d', 'direction_5d')
+    """
+    name = target if horizon is None or target in TARGETS else f"{target}_{horizon}d"
+    spec = target_spec(name)
+    if horizon is not None and spec.horizon != horizon:
+        msg = f"{name} looks {spec.horizon} sessions ahead, not {horizon}"
+        raise UsageError(msg, hint="leave out --horizon, or name another target")
+    return name
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A panel with its target, row for row, and the configuration that both are used under.
+
+    Attributes
+    ----------
+    config
+        The configuration.
+    panel, target
+        The rows.
+    source
+        The table or file that the features are of.
+    """
+
+    config: Config
+    panel: Panel = field(repr=False)
+    target: Target = field(repr=False)
+    source: str = PANEL
+
+    @classmethod
+    def open(cls, config: Config, target: str = "", asked: Asked | None = None) -> Workspace:
+        """Load a panel and a target.
+
+        Parameters
+        ----------
+        config
+            Says where the lake is, and what counts as usable.
+        target
+            A target of `gold/targets`; not needed where ``asked`` names a label.
+        asked
+            Where the features come from; None: `gold/model_panel`.
+
+        Raises
+        ------
+        UsageError
+            If there is no such target, table, file or feature, or they do not go together.
+        PartitionError
+            If the panel or the targets are not built.
+        SchemaError
+            If rows are not as they should be.
+        """
+        asked = asked or Asked()
+        if not asked.data:
+            if asked.label or asked.label_end or asked.features:
+                msg = "--features, --label and --label-end go with --data-path"
+                raise UsageError(msg, hint="name the table or file that they are columns of")
+            panel = _stored_panel(config)
+            return cls(config, panel, target_of(panel, stored_targets(config, target, panel.symbols), target))
+        loaded = load_rows(config, asked)
+        listed = getattr(config.params["model_panel"], "listed", ())
+        symbols = _symbols(loaded.rows, listed if not asked.label else ())
+        panel = loaded.panel(symbols)
+        if asked.label or asked.label_end:
+            return cls(config, panel, named_target(loaded, panel, asked, symbols), loaded.name)
+        return cls(config, panel, target_of(panel, stored_targets(config, target, symbols), target), loaded.name)
+
+    # --- splits ---------------------------------------------------------------------------------
+
+    @property
+    def cv(self) -> CvParams:
+        """The parameters of splits."""
+        cv = self.config.params["cv"]
+        assert isinstance(cv, CvParams)
+        return cv
+
+    def make_splits(
+        self,
+        *,
+        start: dt.date | None = None,
+        end: dt.date | None = None,
+        holdout_start: dt.date | None = None,
+        holdout_end: dt.date | None = None,
+    ) -> Splits:
+        """Splits under the configuration, verified; errors as of `raypipe.dataset.splits.make_splits`."""
+        splits = make_splits(
+            self.panel,
+            self.target,
+            self.cv,
+            start=start,
+            end=end,
+            holdout_start=holdout_start,
+            holdout_end=holdout_end,
+        )
+        self.verify(splits.to_json())
+        return splits
+
+    def verify(self, data: bytes) -> None:
+        """Hold a file of splits against panel, target and calendar; SplitsError tells what is wrong."""
+        verify_splits(data, self.panel, self.target, calendar(), self.cv)
+
+    def read_splits(self, path: Path) -> Splits:
+        """The splits of a file, verified before anything is made of them.
+
+        Raises
+        ------
+        SplitsError
+            If they break a rule.
+        UsageError
+            If the file cannot be read.
+        """
+        data = read_bytes(path)
+        self.verify(data)
+        return Splits.from_json(data)
+
+    def fold_rows(self, splits: Splits) -> tuple[FoldRows, ...]:
+        """The usable rows of each fold."""
+        return fold_rows(splits, self.panel, self.target, min_feature_share=self.cv.min_feature_share)
+
+    def cv_rows(self, splits: Splits) -> np.ndarray:
+        """All usable rows of the cross-validation, int64."""
+        return cv_rows(splits, self.panel, self.target, min_feature_share=self.cv.min_feature_share)
+
+    def holdout_rows(self, splits: Splits) -> np.ndarray:
+        """All usable rows of the hold-out, int64."""
+        return holdout_rows(splits, self.panel, self.target, min_feature_share=self.cv.min_feature_share)
+
+    @cached_property
+    def lacking(self) -> tuple[str, ...]:
+        """Listed symbols without a row."""
+        counts = np.bincount(self.panel.symbol_id, minlength=len(self.panel.symbols))
+        return tuple(name for name, count in zip(self.panel.symbols, counts, strict=True) if not count)
+
+
+# --- the lake ----------------------------------------------------------------------------------
+
+
+def _stored_panel(config: Config) -> Panel:
+    """`gold/model_panel` of the lake."""
+    if not getattr(config.params["model_panel"], "listed", ()):
+        path = getattr(config.params["panel"], "symbols_file", "")
+        msg = f"there is no list of symbols {path} here"
+        raise UsageError(msg, hint="name one with --symbols-file, or --data-path for another table")
+    spec = declared_tables(config)[PANEL]
+    return panel_of(Lake(config.lake.location).read(spec, ONCE), name=PANEL)
+
+
+def stored_targets(config: Config, target: str, symbols: tuple[str, ...]) -> pa.Table:
+    """One target of `gold/targets`, for those of the symbols that have it.
+
+    Raises
+    ------
+    PartitionError
+        If no symbol has targets.
+    UsageError
+        If there is no such target.
+    """
+    wanted = target_spec(target)
+    spec = declared_tables(config)[TARGETS_TABLE]
+    if wanted.name not in spec:
+        msg = f"{wanted.name} needs a horizon that forward_labels.horizons does not have"
+        raise UsageError(msg, hint=f"add {wanted.horizon} to forward_labels.horizons, then: raypipe run")
+    lake = Lake(config.lake.location)
+    there = [name for name in lake.partitions(spec) if name in set(symbols)]
+    if not there:
+        msg = "no symbol of the panel has targets"
+        raise PartitionError(msg, hint="build them: raypipe run", table=TARGETS_TABLE)
+    columns = ("session", "symbol", wanted.start_column, wanted.name, wanted.end_column)
+    return pa.concat_tables([lake.read(spec, name, columns) for name in there]).unify_dictionaries()
+
+
+def _symbols(rows: pa.Table, listed: tuple[str, ...]) -> tuple[str, ...]:
+    """The listed symbols that have rows, in their order; all of them, sorted bytewise, if none is listed."""
+    there = set(pc.unique(rows["symbol"].cast(pa.string())).to_pylist())
+    mine = tuple(name for name in listed if name in there)
+    return mine or tuple(sorted(there, key=str.encode))
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file that a person names.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise UsageError(msg) from None
+
+
+def splits_target(path: Path) -> str:
+    """The target that a file of splits says it is for; whether that is so is for the verifier to say."""
+    return Splits.from_json(read_bytes(path)).target
+
+
+def publish(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        msg = f"cannot be written: {error.strerror or error}"
+        raise StorageError(msg, hint="check the folder, its free space and permissions", store=str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
