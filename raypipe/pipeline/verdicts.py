@@ -12,7 +12,6 @@ from typing import Any
 
 import raypipe
 from raypipe.config import Config
-from raypipe.errors import PartitionError
 from raypipe.lake.store import Lake
 from raypipe.pipeline.record import new_run_id
 
@@ -20,6 +19,15 @@ __all__ = ["keep_verdicts", "newest_verdicts", "store_verdicts"]
 
 _FOLDER = "audit/leakage/"
 _SCHEMA = 1
+_UNREADABLE: dict[str, Any] = {
+    "at_ns": 0,
+    "code_version": "",
+    "verdicts": {"no stored audit": 1},
+    "bad": [],
+    "problems": 1,
+    "partitions": 0,
+    "rows": 0,
+}
 #: How many audits are looked through for a table's newest verdict.
 _MOST_AUDITS = 100
 
@@ -43,12 +51,8 @@ def newest_verdicts(lake: Lake) -> list[dict[str, Any]]:
     Returns
     -------
     ``table``, ``at_ns``, ``code_version``, ``verdicts`` (how many columns of each), ``bad`` (names of columns that leak
-    or differ), ``problems`` (partitions that could not be proved), ``partitions`` and ``rows`` looked at.
-
-    Raises
-    ------
-    PartitionError
-        If a stored document cannot be understood.
+    or differ), ``problems`` (partitions that could not be proved), ``partitions`` and ``rows`` looked at. A document
+    that cannot be understood is a line of its own under its key, with a problem: it must not stop a run's page.
     """
     keys = [stat.key for stat in lake.store.list(_FOLDER) if stat.key.endswith(".json")]
     found: dict[str, dict[str, Any]] = {}
@@ -57,9 +61,8 @@ def newest_verdicts(lake: Lake) -> list[dict[str, Any]]:
             document = json.loads(lake.store.read(key))
             for table in document["tables"]:
                 found.setdefault(str(table["table"]), _of_table(document, table))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            msg = f"not a stored audit: {type(error).__name__} {error}"
-            raise PartitionError(msg, hint="remove the file and audit again", file=key) from error
+        except (ValueError, KeyError, TypeError, AttributeError):
+            found[key] = {**_UNREADABLE, "table": key}
     return [found[name] for name in sorted(found)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 from typing import Any
 
 from raypipe.calendar import calendar
@@ -11,9 +12,12 @@ from raypipe.config import Config
 from raypipe.errors import UsageError
 from raypipe.lake.names import check_run_id
 from raypipe.lake.store import Lake
+from raypipe.pipeline.coverage import rows_before
+from raypipe.pipeline.model_results import model_results
 from raypipe.pipeline.pictures import session_pictures
 from raypipe.pipeline.plan import Plan, Request, make_plan, stage_tables
 from raypipe.pipeline.record import RunRecord, last_run, read_record
+from raypipe.pipeline.verdicts import newest_verdicts
 from raypipe.schema.spec import Table
 
 __all__ = [
@@ -192,8 +196,14 @@ def save_page(config: Config, run_id: str, page: str) -> str:
 
 
 def _render(lake: Lake, record: RunRecord, config: Config) -> str:
-    from raypipe.report.ops import render_run
+    from raypipe.report.ops import Surroundings, render_run
 
     plan = make_plan(lake, config.params, Request(allow_holes=config.run.allow_holes))
-    pictures = session_pictures(lake, record, config)
-    return render_run(json.loads(record.to_json()), states(plan, record), pictures)
+    around = Surroundings(
+        pictures=session_pictures(lake, record, config),
+        rows_before=rows_before(lake, declared_tables(config), record.outcomes),
+        verdicts=newest_verdicts(lake),
+        models=model_results(lake),
+        now_ns=time.time_ns(),
+    )
+    return render_run(json.loads(record.to_json()), states(plan, record), around)

@@ -112,7 +112,10 @@ class ColumnSums:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Per table: rows, partitions, and per column with nulls or one value: nulls, share, value, role, rule."""
+        """Per table: rows, partitions, and per column with nulls or one value: state, nulls, share, value, role, rule.
+
+        The state is one of ``null`` (throughout), ``constant``, ``constant or null`` and ``some null``.
+        """
         return {
             name: {"rows": rows, "partitions": self._partitions[name], "columns": self._columns(name)}
             for name, rows in self._rows.items()
@@ -129,7 +132,7 @@ class ColumnSums:
     def _column(self, name: str, column: Column) -> dict[str, Any]:
         rows, nulls = self._rows[name], self._nulls[name].get(column.name, 0)
         one = column.name in self._only[name] and rows - nulls > 1
-        state = "empty" if nulls == rows else "constant" if one else "nulls"
+        state = "null" if nulls == rows else "some null" if not one else "constant or null" if nulls else "constant"
         found = {"state": state, "nulls": nulls, "share": round(nulls / rows, 6), "role": column.role}
         return {**found, "rule": column.null, "value": (self._only[name].get(column.name) or "") if one else ""}
 

@@ -1,6 +1,6 @@
-"""The page of one run: verdict, what ran, data quality, coverage, timings, lineage, how to do it again.
+"""The page of one run: the verdict first, then what stands behind it, last how to do it again.
 
-Self-contained HTML: no script, no address, every text escaped, light and dark, printable.
+Self-contained HTML: no script, no address, every text escaped, light and dark, printable, under 1 MB for a year.
 """
 
 from __future__ import annotations
@@ -10,12 +10,22 @@ import datetime as dt
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from raypipe.report.page import render_page
+from raypipe.report.lines import memory_lines, sparkline
+from raypipe.report.page import render_page, size
+from raypipe.report.sections import (
+    clipped,
+    columns_section,
+    drift_section,
+    leakage_section,
+    lineage_section,
+    models_section,
+)
 
-__all__ = ["render_run"]
+__all__ = ["Surroundings", "render_run"]
 
 _STATES = ("built", "current", "stale", "missing", "failed", "blocked", "pending")
 _GLYPHS = {"built": "●", "current": "·", "stale": "◐", "missing": "○", "failed": "✕", "blocked": "■", "pending": "…"}
@@ -26,10 +36,37 @@ _SHOWN_FINDINGS = 100
 _SHOWN_SAMPLES = 5
 _COVERAGE_SESSIONS = 20
 _WORST_FIRST = {"failed": 0, "warning": 1}
+#: Partitions of symbols that are drawn one by one; of more, only those that are not current.
+_SHOWN_SYMBOLS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a page shows beside the run: the lake as it is now.
+
+    Attributes
+    ----------
+    pictures
+        Sessions to show: ``session``, and ``svg`` as `raypipe.report.session_picture` makes it, escaped already.
+    rows_before
+        Per table, rows of sessions before those built.
+    verdicts
+        The newest verdict of an audit on each table.
+    models
+        ``holdouts`` and ``sweeps``.
+    now_ns
+        The time, nanoseconds UTC, for ages.
+    """
+
+    pictures: Sequence[Mapping[str, str]] = ()
+    rows_before: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    verdicts: Sequence[Mapping[str, Any]] = ()
+    models: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    now_ns: int = 0
 
 
 def render_run(
-    run: Mapping[str, Any], grid: Mapping[str, Mapping[str, str]], pictures: Sequence[Mapping[str, str]] = ()
+    run: Mapping[str, Any], grid: Mapping[str, Mapping[str, str]], around: Surroundings | None = None
 ) -> str:
     """Make the page of one run.
 
@@ -39,33 +76,75 @@ def render_run(
         The run record as stored in ``run.json``.
     grid
         Per table, the state of every partition after the run, by ISO date or ``all``.
-    pictures
-        Sessions to show: ``session``, and ``svg`` as `raypipe.report.session_picture` makes it, escaped already.
+    around
+        What else the lake holds.
 
     Returns
     -------
     One HTML document.
     """
-    outcomes = run["outcomes"]
+    outcomes, around = run["outcomes"], around or Surroundings()
     return render_page(
         "run.html.j2",
         title=f"raypipe run {run['run_id']}",
         run=run,
-        pictures=[(each["session"], each["svg"]) for each in pictures],
+        pictures=[(each["session"], each["svg"]) for each in around.pictures],
         verdict=_verdict(run),
         started=_moment(run["started_ns"]),
         seconds=_elapsed(run),
         totals=_totals(outcomes),
         grids=sorted((_grid(table, states) for table, states in grid.items()), key=_once_last),
         glyphs=[(state, _GLYPHS[state]) for state in _STATES],
-        failures=[o for o in outcomes if o["status"] in ("failed", "blocked")][:_SHOWN_FAILURES],
-        failures_n=sum(o["status"] in ("failed", "blocked") for o in outcomes),
+        failures=_failures(run)[:_SHOWN_FAILURES],
+        failures_n=len(_failures(run)),
         findings=_findings(run)[:_SHOWN_FINDINGS],
         findings_n=len(_findings(run)),
-        coverage=_coverage(outcomes),
+        coverage=_coverage(outcomes, around.rows_before),
         stages=_stages(outcomes),
-        config=[(section, sorted(values.items())) for section, values in sorted(run["config"].items())],
+        memory=memory_lines(run.get("memory", {})),
+        columns=columns_section(run.get("columns", {})),
+        drift=drift_section(run.get("drift", {})),
+        leakage=leakage_section(around.verdicts, around.now_ns, run["code_version"]),
+        models=models_section(around.models),
+        lineage=lineage_section(run.get("lineage", {})),
+        repeat=run.get("repeat", "") if run.get("repeat", "") != run["command"] else "",
+        facts=_facts(run),
+        config=_config(run),
     )
+
+
+def _failures(run: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Table, partition, status and message of all that failed or could not be tried."""
+    ended = [o for o in run["outcomes"] if o["status"] in ("failed", "blocked")]
+    told = [(o["table"], o["partition"], o["status"], clipped(o["error"]["message"])) for o in ended]
+    return told + [(table, partition, "blocked", clipped(reason)) for table, partition, reason in run["blocked"]]
+
+
+def _facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The machine and versions, by name."""
+    machine = dict(run.get("machine", {}))
+    libraries = ", ".join(f"{name} {version}" for name, version in sorted(machine.pop("libraries", {}).items()))
+    memory = machine.pop("memory_bytes", None)
+    facts = [(name, clipped(value)) for name, value in machine.items()]
+    facts += [("memory", size(memory))] if memory else []
+    files = [
+        ("file", f"{name} (SHA-256 {digest[:12]})") for name, digest in run.get("origin", {}).get("files", {}).items()
+    ]
+    return [*facts, ("libraries", libraries), *files] if machine else files
+
+
+def _config(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Key, value and origin of every value, those that are not defaults first."""
+    given = run.get("origin", {}).get("values", {})
+    flat = [(f"{name}.{key}", value) for name, values in run["config"].items() for key, value in values.items()]
+    rows = [(key, clipped(value), _origin(given, key)) for key, value in flat]
+    return sorted(rows, key=lambda row: (not row[2], row[0]))
+
+
+def _origin(given: Mapping[str, str], key: str) -> str:
+    """Where a value, or one inside it, comes from; empty for a default."""
+    found = [origin for name, origin in given.items() if name == key or name.startswith(f"{key}.")]
+    return ", ".join(dict.fromkeys(found))
 
 
 def _verdict(run: Mapping[str, Any]) -> tuple[str, str]:
@@ -114,6 +193,8 @@ def _grid(table: str, states: Mapping[str, str]) -> dict[str, Any]:
         if not _DATE.fullmatch(partition):
             name = "all" if partition == "all" else "symbols"
             whole = [(key, state, _GLYPHS[state]) for key, state in sorted(states.items())]
+            if len(whole) > _SHOWN_SYMBOLS:
+                name, whole = "not current", [cell for cell in whole if cell[1] != "current"][:_SHOWN_SYMBOLS]
             return {"table": table, "months": [(name, whole)], "counts": _counts(states)}
         day = dt.date.fromisoformat(partition)
         cells = rows.setdefault(f"{day:%Y-%m}", [None] * months.monthrange(day.year, day.month)[1])
@@ -148,11 +229,12 @@ def _sessions(same: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     partitions = sorted(row["partition"] for row in same)
     where = partitions[0] if len(same) == 1 else f"{len(same)} sessions, {partitions[0]} to {partitions[-1]}"
     samples = dict.fromkeys(sample for row in same for sample in row["samples"])
-    return {"partition": where, "samples": list(samples)[:_SHOWN_SAMPLES]}
+    shown = [clipped(sample, 120) for sample in list(samples)[:_SHOWN_SAMPLES]]
+    return {"partition": where, "samples": shown, "message": clipped(same[0]["message"])}
 
 
-def _coverage(outcomes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Per table the newest session built, against the median of the sessions before it."""
+def _coverage(outcomes: Iterable[Mapping[str, Any]], before: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
+    """Per table the newest session built, against the median of the sessions before it, built now or earlier."""
     rows: dict[str, dict[str, int]] = defaultdict(dict)
     for outcome in outcomes:
         if outcome["status"] == "built" and _DATE.fullmatch(outcome["partition"]):
@@ -160,7 +242,8 @@ def _coverage(outcomes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for table, by_session in rows.items():
         sessions = sorted(by_session)
-        values = [by_session[s] for s in sessions]
+        known = {**before.get(table, {}), **by_session}
+        values = [known[s] for s in sorted(known)]
         usual = median(values[-_COVERAGE_SESSIONS - 1 : -1]) if len(values) > 1 else None
         share = values[-1] / usual if usual else None
         found.append(
@@ -171,17 +254,10 @@ def _coverage(outcomes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "last": sessions[-1],
                 "rows": values[-1],
                 "share": share,
-                "points": _sparkline(values),
+                "points": sparkline(values),
             }
         )
     return found
-
-
-def _sparkline(values: Sequence[int], width: int = 160, height: int = 24) -> str:
-    """Row counts over sessions as the points of an SVG polyline."""
-    top = max(values) or 1
-    step = width / max(len(values) - 1, 1)
-    return " ".join(f"{i * step:.1f},{height - 2 - (height - 4) * v / top:.1f}" for i, v in enumerate(values))
 
 
 def _stages(outcomes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(size=size, seconds=seconds)
+    environment.filters.update(size=size, seconds=seconds, number=number, counted=counted)
     return environment
 
 
@@ -47,6 +47,30 @@ def size(value: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= _STEP
     return f"{value:.1f} {_UNITS[-1]}"
+
+
+def counted(n: int, what: str) -> str:
+    """A number and what it counts.
+
+    Examples
+    --------
+    >>> counted(1, "table"), counted(2000, "table")
+    ('1 table', '2,000 tables')
+    """
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def number(value: float | None) -> str:
+    """A number of four digits for people, a hyphen for none.
+
+    Examples
+    --------
+    >>> number(0.123456), number(12345.0), number(3), number(None)
+    ('0.1235', '12,345', '3', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= _STEP else f"{value:.4g}"
 
 
 def seconds(value: float) -> str:

@@ -8,56 +8,17 @@ from typing import Any
 
 import pytest
 
-from raypipe.report.ops import render_run
+from raypipe.report.ops import Surroundings, render_run
+from tests.report.samples import a_year, failure, finding, outcome, record, surroundings, whole_record, with_text
 
 HOSTILE = "<script>alert(1)</script>\" onmouseover=\"alert(2)' onload='x"
-
-
-def outcome(**changes: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = {
-        "stage": "daily",
-        "table": "silver/daily",
-        "partition": "2025-11-03",
-        "status": "built",
-        "reason": "missing",
-        "rows": 100,
-        "bytes": 5_000,
-        "sha256": "0" * 64,
-        "seconds": 0.1,
-        "cpu_seconds": 0.1,
-        "peak_rss_bytes": 10**8,
-        "findings": [],
-        "error": None,
-    }
-    return {**plain, **changes}
-
-
-def record(**changes: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = {
-        "run_id": "20251103T000000Z-abc123",
-        "command": "raypipe run --root lake",
-        "executor": "process",
-        "workers": 2,
-        "started_ns": 1_762_128_000_000_000_000,
-        "finished_ns": 1_762_128_090_000_000_000,
-        "status": "done",
-        "exit_code": 0,
-        "planned": [],
-        "blocked": [],
-        "outcomes": [outcome()],
-        "quality": [],
-        "config": {"daily": {"adjust": "splits"}},
-        "code_version": "0.1.0",
-        "peak_rss_bytes": 0,
-    }
-    return {**plain, **changes}
-
-
-def failure(message: str) -> dict[str, Any]:
-    return {"kind": "SourceError", "message": message, "values": {}, "exit_code": 1, "trace": "secret trace"}
-
-
 GRID = {"silver/daily": {"2025-11-03": "built", "2025-11-04": "failed"}, "bronze/splits": {"all": "current"}}
+#: The order of the page.
+SECTIONS = (
+    *("What failed", "Sessions", "Data quality", "Coverage", "Time and memory", "Null and constant columns"),
+    *("Features against the run before", "Leakage", "Models and gates", "Signals of 2025-11-03", "Lineage"),
+    "Do it again",
+)
 
 
 class Page(HTMLParser):
@@ -74,32 +35,52 @@ class Page(HTMLParser):
         self.attributes += attrs
 
 
+def check_harmless(text: str) -> None:
+    page = Page(text)
+    assert not {"script", "link", "img", "iframe", "object", "a"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on") or name in ("href", "src")]
+
+
+def renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values under hostile names."""
+    return {f"{HOSTILE}{i}": value for i, value in enumerate(values.values())}
+
+
 def test_hostile_text_in_every_field_stays_text() -> None:
-    found = {"kind": HOSTILE, "message": HOSTILE, "count": 1, "samples": [HOSTILE], "level": "warning", "partition": ""}
-    run = record(
-        run_id=HOSTILE,
-        command=HOSTILE,
-        executor=HOSTILE,
-        code_version=HOSTILE,
-        blocked=[[HOSTILE, HOSTILE, HOSTILE]],
-        outcomes=[
-            outcome(findings=[found], stage=HOSTILE, table=HOSTILE),
-            outcome(status="failed", error=failure(HOSTILE), table=HOSTILE),
-        ],
-        quality=[{"table": HOSTILE, "partition": HOSTILE, "kind": HOSTILE, "level": "failed", "message": HOSTILE}],
-        config={HOSTILE: {HOSTILE: HOSTILE}},
+    run = with_text(whole_record(), HOSTILE)
+    for name in ("config", "columns", "drift", "lineage", "versions"):
+        run[name] = renamed(run[name])
+    for o, status in zip(run["outcomes"], ("built", "built", "failed"), strict=True):
+        o["status"] = status
+    run["memory"] = whole_record()["memory"]
+    run["origin"] = {"values": {HOSTILE: HOSTILE, f"{HOSTILE}.{HOSTILE}": HOSTILE}, "files": {HOSTILE: HOSTILE}}
+    run["machine"] = {HOSTILE: HOSTILE, "memory_bytes": 5, "libraries": {HOSTILE: HOSTILE}}
+    for table in run["columns"].values():
+        table["columns"] = renamed(table["columns"])
+        for column, state in zip(table["columns"].values(), ("null", "constant", "some null"), strict=True):
+            column["state"] = state
+    around = surroundings(pictures=[{"session": HOSTILE, "svg": "<svg></svg>"}], rows_before={HOSTILE: {HOSTILE: 3}})
+    around = surroundings(
+        pictures=around.pictures,
+        rows_before=around.rows_before,
+        verdicts=with_text(list(around.verdicts), HOSTILE),
+        models=with_text(dict(around.models), HOSTILE),
     )
-    page = Page(render_run(run, {HOSTILE: {"2025-11-03": "built"}}))
-    assert "script" not in page.tags
-    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    for one in around.models["holdouts"]:
+        one["auc_by_strategy"] = {HOSTILE: 0.5}
+    for one in around.models["sweeps"]:
+        one["studies"] = {HOSTILE: 1}
+    text = render_run(run, {HOSTILE: {"2025-11-03": "built"}, f"{HOSTILE}2": {HOSTILE: "built"}}, around)
+    check_harmless(text)
+    assert text.count("&lt;script&gt;alert(1)") > 40
+    assert "<script" not in text
 
 
 def test_the_page_needs_nothing_from_outside() -> None:
-    text = render_run(record(), GRID)
-    page = Page(text)
-    assert not re.search(r"https?://|//cdn|url\(", text)
-    assert not {"script", "link", "img", "iframe"} & set(page.tags)
-    assert ("content", "default-src 'none'; style-src 'unsafe-inline'; img-src data:") in page.attributes
+    text = render_run(whole_record(), GRID, surroundings())
+    check_harmless(text)
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|//cdn|url\(", text)
+    assert ("content", "default-src 'none'; style-src 'unsafe-inline'; img-src data:") in Page(text).attributes
     assert len(text) < 300_000
 
 
@@ -123,6 +104,27 @@ def test_the_verdict_comes_first(changes: dict[str, Any], verdict: str) -> None:
     assert text.index(verdict) < text.index("<h2>")
 
 
+def test_sections_stand_in_order_and_only_where_there_is_something() -> None:
+    found = re.findall(r"<h2>(.*?)</h2>", render_run(whole_record(), GRID, surroundings()))
+    assert tuple(found) == SECTIONS
+    of_the_first_schema = re.findall(r"<h2>(.*?)</h2>", render_run(record(), GRID))
+    always = ["Sessions", "Data quality", "Coverage", "Time and memory", "Leakage", "Do it again"]
+    assert of_the_first_schema == always
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("row 7 is cut", "71 % of the median", "88</td>", "flat", "void", "young", "at first", "volatility_20d"),
+        *("0.81", "20251102T000000Z-abc123", "damaged: no footer", "3 days ago", "peek", "1 of 2 gates pass"),
+        *("dsr is not where it must be", "6 done, 1 failed", "numpy 2.3.4", "project file /home/me/raypipe.yaml"),
+        *("abababababab", "--set daily.adjust=splits", "AUC of hold-outs", "peak of a worker", "87%"),
+    ],
+)
+def test_what_was_recorded_is_shown(said: str) -> None:
+    assert said in render_run(whole_record(), GRID, surroundings())
+
+
 def test_failures_say_why_and_keep_traces_out() -> None:
     text = render_run(record(outcomes=[outcome(status="failed", error=failure("file x: row 7 is cut"))]), GRID)
     assert "file x: row 7 is cut" in text
@@ -135,29 +137,43 @@ def test_every_partition_has_its_cell() -> None:
         assert f'title="{title}"' in text
 
 
+def test_of_very_many_symbols_only_those_that_are_not_current_have_cells() -> None:
+    states = {f"S{i:04d}": "current" for i in range(2_000)} | {"S0007": "stale"}
+    text = render_run(record(), {"gold/targets": states})
+    assert text.count('title="S') == 1
+    assert "1999 current" in text
+
+
 def test_the_same_words_about_many_sessions_are_one_line() -> None:
-    found = {
-        "kind": "k",
-        "message": "3 odd bars",
-        "count": 3,
-        "samples": ["row 2: A"],
-        "level": "warning",
-        "partition": "",
-    }
+    found = finding("3 odd bars")
     days = [f"2025-11-{day:02d}" for day in range(3, 8)]
     text = render_run(record(outcomes=[outcome(partition=day, findings=[found]) for day in days]), GRID)
     assert text.count("3 odd bars") == 1
     assert "5 sessions, 2025-11-03 to 2025-11-07" in text
 
 
-def test_a_year_of_seven_tables_is_still_small() -> None:
-    days = [f"2025-{month:02d}-{day:02d}" for month in range(1, 13) for day in range(1, 22)]
-    text = render_run(record(), {f"silver/t{i}": dict.fromkeys(days, "current") for i in range(7)})
-    assert len(text) < 300_000
+def test_a_year_of_a_whole_market_is_less_than_a_megabyte() -> None:
+    run, grid, around = a_year(tables=28, symbols=2_000)
+    text = render_run(run, grid, around)
+    assert len(text.encode()) < 1_000_000
+    assert text.count('title="2025-') > 28 * 250
+
+
+def test_a_long_message_cannot_fill_the_page() -> None:
+    outcomes = [outcome(status="failed", error=failure("x" * 10**6)) for _ in range(3)]
+    long = record(outcomes=outcomes, config={"run": {"steps": ["y" * 100] * 10_000}}, quality=[])
+    assert len(render_run(long, GRID)) < 100_000
+
+
+def test_coverage_of_one_session_is_held_against_those_before() -> None:
+    before = {"silver/daily": {f"2025-10-{day}": 200 for day in range(10, 31)}}
+    text = render_run(record(), GRID, Surroundings(rows_before=before))
+    assert "50%" in text
 
 
 def test_pictures_of_sessions_are_shown_as_they_are() -> None:
-    text = render_run(record(), GRID, [{"session": HOSTILE, "svg": "<svg><title>PM_HIGH</title></svg>"}])
+    around = Surroundings(pictures=[{"session": HOSTILE, "svg": "<svg><title>PM_HIGH</title></svg>"}])
+    text = render_run(record(), GRID, around)
     assert "<svg><title>PM_HIGH</title></svg>" in text
     assert HOSTILE not in text
     assert "Signals of" not in render_run(record(), GRID)
