@@ -22,7 +22,7 @@ from typing import Protocol, Self
 from raypipe.pipeline.job import Failure, Job, Outcome, failed_outcomes
 from raypipe.pipeline.work import run_job_json
 
-__all__ = ["THREAD_CAPS", "Executor", "Process", "Serial", "read_outcomes"]
+__all__ = ["THREAD_CAPS", "Executor", "Process", "Serial", "read_outcomes", "start_worker"]
 
 _THREAD_POOLS = (
     "OMP_NUM_THREADS",
@@ -204,7 +204,7 @@ class Process:
 
     def _executor(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), initializer=_start_worker)
+            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), initializer=start_worker)
         return self._pool
 
     def _discard_pool(self) -> None:
@@ -213,7 +213,7 @@ class Process:
             self._pool = None
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """Prepare a worker: thread caps before any library reads them, Ctrl-C left to the driver, die with it."""
     os.environ.update(THREAD_CAPS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -7,102 +7,45 @@ killed goes on from here, and what is read from here is all that later steps kno
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
 
 import numpy as np
 
-from raypipe.errors import DataQualityError, DeveloperError, UsageError
+from raypipe.errors import DataQualityError, DeveloperError, StorageError, UsageError
 from raypipe.lake.location import Location
 from raypipe.lake.names import symbol_to_file
+from raypipe.lake.objects import MISSING
 from raypipe.pipeline.journal_files import JournalFiles, journal_files
+from raypipe.pipeline.journal_lines import (
+    ConfigResult,
+    Content,
+    Final,
+    Header,
+    check_header,
+    hash_line,
+    is_whole,
+    line_of,
+    read_lines,
+)
 
 __all__ = [
-    "JOURNAL_SCHEMA",
     "POOLED",
     "ConfigResult",
     "Final",
     "Header",
     "Journal",
     "StudyRecord",
+    "check_header",
+    "journal_progress",
     "oof_row",
     "read_study",
     "study_key",
 ]
 
-JOURNAL_SCHEMA = 1
 #: Scope of a study over all symbols.
 POOLED = "_pooled"
-_TIMES = ("seconds", "cpu_s")
-Values = tuple[float | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a study is. Two journals with equal headers, but for times, hold equal lines."""
-
-    study: str
-    algorithm: str
-    scope: str
-    target: str
-    space: str
-    seed: int
-    n_configs: int
-    fingerprint: str
-    splits_sha256: str
-    data_sha256: str
-    features_sha256: str
-    code_version: str
-    libraries: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigResult:
-    """One configuration and what became of it.
-
-    Attributes
-    ----------
-    i, source
-        Its number, and who asked for it: ``default``, ``pooled_winner``, ``random``, ``tpe``.
-    params
-        Its hyper-parameters.
-    fold_value, fold_rounds, fold_stop
-        Per fold: score, boosting rounds and where they came from (``tail``, ``cap``, ``drawn``); None where the fold
-        did not run or has no score.
-    value
-        Mean of the scored folds: the objective if complete, what was known of it if pruned.
-    state, error
-        ``complete``, ``pruned`` or ``failed``, and why it failed.
-    seconds, cpu_s
-        Wall and CPU time; they stay out of hashes.
-    """
-
-    i: int
-    source: Literal["default", "pooled_winner", "random", "tpe"]
-    params: Mapping[str, Any]
-    fold_value: Values
-    fold_rounds: tuple[int | None, ...]
-    fold_stop: tuple[str | None, ...]
-    value: float | None
-    state: Literal["complete", "pruned", "failed"]
-    error: str | None = None
-    seconds: float = 0.0
-    cpu_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Final:
-    """How a study ended; a study without a winner failed."""
-
-    winner: int | None
-    value: float | None
-    n_complete: int
-    n_pruned: int
-    n_failed: int
 
 
 def study_key(run_id: str, algorithm: str, scope: str) -> str:
@@ -114,84 +57,6 @@ def study_key(run_id: str, algorithm: str, scope: str) -> str:
     'runs/0123456789ab/studies/xgboost/BRK.B'
     """
     return f"runs/{run_id}/studies/{algorithm}/{scope if scope == POOLED else symbol_to_file(scope)}"
-
-
-# --- lines -------------------------------------------------------------------------------------
-
-
-def _line(kind: str, prev: str, record: Header | ConfigResult | Final) -> bytes:
-    head = {"kind": kind, "prev": prev, **({"schema": JOURNAL_SCHEMA} if kind == "header" else {})}
-    return _dumps({**head, **asdict(record)})
-
-
-def _dumps(line: Mapping[str, Any]) -> bytes:
-    return json.dumps(line, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _hash(line: bytes) -> str:
-    """SHA-256 of a line without its times."""
-    timeless = {name: value for name, value in json.loads(line).items() if name not in _TIMES}
-    return hashlib.sha256(_dumps(timeless)).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """The lines of a journal, read and checked."""
-
-    header: Header | None
-    configs: tuple[ConfigResult, ...]
-    final: Final | None
-    lines: int
-    last_hash: str
-
-
-def _read(lines: Sequence[bytes], uri: str) -> _Content:
-    parsed = [_parse(line, n, uri) for n, line in enumerate(lines, 1)]
-    hashes = ["", *map(_hash, lines)]
-    broken = [n for n, raw in enumerate(parsed, 1) if raw["prev"] != hashes[n - 1]]
-    if broken:
-        # An edited line no longer has the hash that the next one carries; if its own `prev` was edited, two are off.
-        first = broken[0]
-        raise _edited(uri, first if first == 1 or first + 1 in broken else first - 1)
-    header = Header(**_values(parsed[0], Header)) if parsed else None
-    configs = tuple(ConfigResult(**_values(raw, ConfigResult)) for raw in parsed[1:] if raw["kind"] == "config")
-    final = Final(**_values(parsed[-1], Final)) if parsed and parsed[-1]["kind"] == "final" else None
-    for n, one in enumerate(configs):
-        if one.i != n:
-            raise _edited(uri, n + 2)
-    if len(parsed) != (header is not None) + len(configs) + (final is not None):
-        raise _edited(uri, len(parsed))
-    return _Content(header, configs, final, len(lines), hashes[-1])
-
-
-def _parse(line: bytes, n: int, uri: str) -> dict[str, Any]:
-    kinds: dict[str, type[Any]] = {"header": Header, "config": ConfigResult, "final": Final}
-    try:
-        raw = json.loads(line)
-        known = {"kind", "prev", *_names(kinds[raw["kind"]]), *(["schema"] if n == 1 else [])}
-        good = set(raw) == known and (raw["kind"] == "header") is (n == 1) and _dumps(raw) == line
-    except (ValueError, KeyError, TypeError):
-        good = False
-    if not good:
-        raise _edited(uri, n)
-    if raw.get("schema", JOURNAL_SCHEMA) != JOURNAL_SCHEMA:
-        msg = f"the journal was written by another version of raypipe, schema {raw['schema']}"
-        raise UsageError(msg, hint="use the version that made it, or start anew with --fresh", file=uri, field="schema")
-    checked: dict[str, Any] = raw
-    return checked
-
-
-def _edited(uri: str, n: int) -> DataQualityError:
-    msg = "the journal was changed after it was written"
-    return DataQualityError(msg, hint="put the file back, or start anew with --fresh", file=uri, line=n)
-
-
-def _values(raw: Mapping[str, Any], kind: type[Any]) -> dict[str, Any]:
-    return {name: tuple(raw[name]) if isinstance(raw[name], list) else raw[name] for name in _names(kind)}
-
-
-def _names(kind: type[Any]) -> list[str]:
-    return [field.name for field in fields(kind)]
 
 
 # --- writing -----------------------------------------------------------------------------------
@@ -267,23 +132,23 @@ class Journal:
         self._files.close()
 
     def _put(self, kind: str, record: Header | ConfigResult | Final) -> None:
-        line = _line(kind, self._hash, record)
+        line = line_of(kind, self._hash, record)
         self._files.put_line(self._lines, line)
-        self._lines, self._hash = self._lines + 1, _hash(line)
+        self._lines, self._hash = self._lines + 1, hash_line(line)
 
     def _load(self) -> None:
         lines, torn = self._files.lines()
-        if lines and not _is_json(lines[-1]):
+        if lines and not is_whole(lines[-1]):
             lines, torn = lines[:-1], True
-        found = _read(lines, self._files.uri)
-        _same(found.header, self.header, self._files.uri)
+        found = read_lines(lines, self._files.uri)
+        check_header(found.header, self.header, self._files.uri)
         self._trim(found, torn)
         self.configs, self.final = list(found.configs), found.final
         self._lines, self._hash = found.lines, found.last_hash
         if found.header is None:
             self._put("header", self.header)
 
-    def _trim(self, found: _Content, torn: bool) -> None:
+    def _trim(self, found: Content, torn: bool) -> None:
         rows, wanted = self._files.row_count(self._row_bytes), len(found.configs)
         if rows < wanted:
             msg = f"the journal has {wanted} configurations, but {rows:g} rows of predictions"
@@ -294,27 +159,6 @@ class Journal:
             self.warnings.append(f"{self._files.uri}: predictions without a line after row {wanted} are cut off")
         if torn or rows > wanted:
             self._files.cut(found.lines, wanted, self._row_bytes)
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _same(found: Header | None, wanted: Header, uri: str) -> None:
-    if found is None or found == wanted:
-        return
-    was, now = asdict(found), asdict(wanted)
-    name = next(name for name in now if now[name] != was[name])
-    if name == "libraries":
-        part = next(p for p in sorted({*was[name], *now[name]}) if was[name].get(p) != now[name].get(p))
-        name, was, now = f"libraries.{part}", was[name], now[name]
-    last = name.rpartition(".")[2]
-    msg = f"the journal is of another study: {name} was {was.get(last)!r} and is {now.get(last)!r}"
-    raise UsageError(msg, hint="start anew with --fresh; the old folder is kept", file=uri, field=name)
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -351,18 +195,18 @@ def read_study(location: Location, key: str) -> StudyRecord:
     Raises
     ------
     StorageError
-        If there is no journal.
+        If there is no journal, or nothing in it yet.
     DataQualityError
         If a line was edited. Value: ``line``.
     """
     files = journal_files(location, key)
     lines, _ = files.lines()
-    if lines and not _is_json(lines[-1]):
+    if lines and not is_whole(lines[-1]):
         lines = lines[:-1]
-    found = _read(lines, files.uri)
+    found = read_lines(lines, files.uri)
     if found.header is None:
         msg = "the journal is empty"
-        raise DataQualityError(msg, hint="run the sweep again", file=files.uri)
+        raise StorageError(msg, hint="run the sweep again", store=location.root, key=key, code=MISSING)
     return StudyRecord(location, key, found.header, found.configs, found.final)
 
 
@@ -384,3 +228,20 @@ def oof_row(study: StudyRecord, i: int) -> np.ndarray:
         raise UsageError(msg, hint="run the sweep again; it goes on where it stopped", file=study.key)
     row = journal_files(study.location, study.key).row(i, len(study.configs))
     return np.frombuffer(row, np.float32)
+
+
+def journal_progress(location: Location, key: str) -> tuple[int, float | None]:
+    """Configurations of a study that goes on, and the best objective; nothing is checked.
+
+    Zero where there is no journal yet, and on S3, where looking would cost a request per configuration.
+    """
+    if not location.is_local:
+        return 0, None
+    files = journal_files(location, key)
+    try:
+        lines, _ = files.lines()
+    except StorageError:
+        return 0, None
+    told = [json.loads(line) for line in lines[1:] if line.startswith(b'{"kind":"config"') and is_whole(line)]
+    values = [one["value"] for one in told if one["state"] == "complete"]
+    return len(told), max(values, default=None)

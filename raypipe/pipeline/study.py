@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +27,7 @@ from raypipe.pipeline.study_data import StudyData, StudyView
 from raypipe.pipeline.study_fit import CONSTANT, MIN_FOLDS, NO_SCORE, Fit, lost, run_configuration
 from raypipe.schema.modeling import TuneParams
 
-__all__ = ["MAX_FAILED", "Study", "StudyJob", "StudyOutcome", "final_of", "header_of", "run_study", "why_failed"]
+__all__ = ["MAX_FAILED", "Study", "StudyJob", "StudyOutcome", "final_of", "header_of", "outcome_of", "run_study"]
 
 #: Share of configurations whose fit may fail before the study does.
 MAX_FAILED = 0.2
@@ -83,6 +82,8 @@ class StudyOutcome:
         ``done``; ``failed`` (it has no winner, or could not run); ``skipped`` (its symbol has no rows); ``stopped``.
     reason
         Why it failed, was skipped or stopped.
+    over
+        Whether its journal has its final line.
     winner, value
         Number and objective of the winner.
     asked
@@ -101,6 +102,7 @@ class StudyOutcome:
     scope: str
     status: Literal["done", "failed", "skipped", "stopped"]
     reason: str = ""
+    over: bool = False
     winner: int | None = None
     value: float | None = None
     asked: int = 0
@@ -237,21 +239,10 @@ class Study:
 
     def outcome(self) -> StudyOutcome:
         """What became of the study so far; ``stopped`` if it is not over."""
-        final = self._journal.final
         ran = self.results[len(self.results) - self.asked :]
-        counted = final or final_of(self.results)
-        failed = final is not None and final.winner is None
-        return StudyOutcome(
-            algorithm=self.job.algorithm,
-            scope=self.job.scope,
-            status="failed" if failed else "done" if final else "stopped",
-            reason=why_failed(self.results, self.job.params.n_configs) if failed else "" if final else "was stopped",
-            winner=counted.winner,
-            value=counted.value,
+        return replace(
+            outcome_of(self.job, self.results, self._journal.final),
             asked=self.asked,
-            n_complete=counted.n_complete,
-            n_pruned=counted.n_pruned,
-            n_failed=counted.n_failed,
             seconds=sum(one.seconds for one in ran),
             cpu_s=sum(one.cpu_s for one in ran),
             warnings=tuple(self._journal.warnings),
@@ -274,13 +265,20 @@ class Study:
         """The configurations that nobody asks for: the pooled winner, the default."""
         scope: Literal["pooled", "symbol"] = "pooled" if self.job.scope == POOLED else "symbol"
         default = (dict(self._model.default(self.job.space, scope)), "default")
-        winner = read_study(self.job.location, self.job.pooled).winner if self.job.pooled else None
+        winner = self._pooled_winner() if self.job.pooled else None
         given = [(dict(winner.params), "pooled_winner"), default] if winner else [default]
         for (params, source), was in zip(given, self.results, strict=False):
             if (dict(was.params), was.source) != (params, source):
                 msg = f"configuration {was.i} of the journal is not the {source} of now"
                 raise UsageError(msg, hint="start anew with --fresh", study=self.job.name, field="params")
         return given
+
+    def _pooled_winner(self) -> ConfigResult | None:
+        pooled = read_study(self.job.location, self.job.pooled)
+        if pooled.final is None:
+            msg = f"study {pooled.header.study} has not ended, and its winner is where this one begins"
+            raise UsageError(msg, hint="run the pooled study first", study=self.job.name)
+        return pooled.winner
 
     def _loses(self, values: Sequence[float | None]) -> bool:
         return self.job.params.prune and lost(values, [one for one in self.results if one.state == "complete"])
@@ -291,6 +289,23 @@ class Study:
         over = len(self.results) >= wanted or _failed_fits(self.results) > MAX_FAILED * wanted
         if not self.done and (over or self._view.scorable < MIN_FOLDS):
             self._journal.finish(final_of(self.results, wanted))
+
+
+def outcome_of(job: StudyJob, results: Sequence[ConfigResult], final: Final | None) -> StudyOutcome:
+    """What became of a study, by its journal."""
+    failed, counted = final is not None and final.winner is None, final or final_of(results)
+    return StudyOutcome(
+        algorithm=job.algorithm,
+        scope=job.scope,
+        status="failed" if failed else "done" if final else "stopped",
+        reason=_why_failed(results, job.params.n_configs) if failed else "" if final else "was stopped",
+        over=final is not None,
+        winner=counted.winner,
+        value=counted.value,
+        n_complete=counted.n_complete,
+        n_pruned=counted.n_pruned,
+        n_failed=counted.n_failed,
+    )
 
 
 def _best(results: Sequence[ConfigResult]) -> ConfigResult | None:
@@ -320,7 +335,7 @@ def final_of(results: Sequence[ConfigResult], n_configs: int = 0) -> Final:
     return Final(best.i, best.value, *counts) if best else Final(None, None, *counts)
 
 
-def why_failed(results: Sequence[ConfigResult], n_configs: int) -> str:
+def _why_failed(results: Sequence[ConfigResult], n_configs: int) -> str:
     """Why a study has no winner, in one line."""
     failed = [one for one in results if one.state == "failed"]
     fits = _failed_fits(results)
@@ -336,7 +351,7 @@ def run_study(
     job: StudyJob,
     data: StudyData | None = None,
     *,
-    stop: threading.Event | None = None,
+    stop: Callable[[], bool] | None = None,
     watch: Callable[[ConfigResult], None] | None = None,
 ) -> StudyOutcome:
     """Run a study to its end, from wherever its journal ends.
@@ -346,12 +361,12 @@ def run_study(
     job, data
         As for `Study.open`.
     stop
-        Set when no further configuration is to start.
+        Asked before each configuration; True ends the study there.
     watch
         Told each configuration as it ends.
     """
     with Study.open(job, data) as study:
-        while not (stop and stop.is_set()):
+        while not (stop and stop()):
             result = study.step()
             if result is None:
                 break

@@ -53,7 +53,7 @@ class _Fold:
     test: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StudyData:
     """All that the studies of one sweep share.
 
