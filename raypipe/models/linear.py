@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,14 +162,21 @@ class Linear:
 
 def learn(x: np.ndarray, y: np.ndarray, how: How, *, estimator: Callable[[int, How], Any]) -> Linear:
     """Fit on all rows."""
-    from threadpoolctl import threadpool_limits
-
     scaler = Scaler.of(x)
     # Sums over rows depend on how many threads share them; the limit keeps fits equal to the last bit.
-    with threadpool_limits(how.threads):
+    with _thread_pools().limit(limits=how.threads):
         model = estimator(len(y), how).fit(scaler.apply(x), y.astype(np.float64))
     coef = np.asarray(model.coef_, np.float64).ravel()
     return Linear(how.task, scaler, coef, float(np.ravel(model.intercept_)[0]))
+
+
+@lru_cache(maxsize=1)
+def _thread_pools() -> Any:
+    """The thread pools of the library; looking for them takes longer than a small fit."""
+    import sklearn.linear_model  # noqa: F401 - brings them
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def load(folder: Path, task: Task, features: int) -> Linear:
@@ -212,7 +219,8 @@ def _ols(rows: int, how: How) -> Any:  # noqa: ARG001 - every estimator is asked
 def _ridge(rows: int, how: How) -> Any:
     from sklearn.linear_model import Ridge
 
-    return Ridge(alpha=how.params.l2 * rows, solver="svd")
+    # Cholesky is quick, and sound as soon as there is a penalty.
+    return Ridge(alpha=how.params.l2 * rows, solver="cholesky" if how.params.l2 else "svd")
 
 
 def _lasso(rows: int, how: How) -> Any:  # noqa: ARG001 - the library's penalty is per row
