@@ -20,11 +20,11 @@ from raypipe.errors import ClusterError
 from raypipe.pipeline.executor import MAX_ATTEMPTS, cancelled, given_up, parts, read_outcomes
 from raypipe.pipeline.job import Job, Outcome, failed_outcomes
 from raypipe.pipeline.work import describe, run_job_json
-from tasks.cluster import Cluster, Node, connect, working_nodes
+from tasks.cluster import Cluster, Node, connect, default_address, working_nodes
 from tasks.visibility import Probe, exists
 from tasks.worker import Ledger, run_row
 
-__all__ = ["RayExecutor"]
+__all__ = ["RayExecutor", "connect", "default_address"]
 
 #: Seconds between two looks at the stop event, for the ledger to answer, and for a data set to end.
 GLANCE, LEDGER_SECONDS, FAREWELL = 0.2, 30.0, 5.0
