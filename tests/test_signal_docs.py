@@ -28,7 +28,8 @@ The last two cells are counts of five sessions of the synthetic market, 380 touc
 values. `raypipe columns signals` counts them in any lake. Columns that never vary are explained
 [below](#columns-of-one-value).
 
-```
+<!-- not run: a minute of made-up books -->
+```sh
 raypipe synth --out market --datasets es,options --sessions 12 --es-sessions 12 --mbp-sessions 5 \
 --es-activity 0.2 --symbols 3 --history 0 --start-date 2025-11-26 --roll-session 2025-12-08
 mkdir lake

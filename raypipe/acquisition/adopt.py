@@ -68,6 +68,7 @@ def adopt_dir(
     stop: threading.Event | None = None,
     jobs: int = 4,
     dry_run: bool = False,
+    needed: bool = True,
 ) -> IngestReport:
     """Take the flat files of a folder into the lake.
 
@@ -91,16 +92,18 @@ def adopt_dir(
         As in `ingest`.
     dry_run
         Only say what would be done.
+    needed
+        Whether a folder without flat files is an error.
 
     Raises
     ------
     UsageError
-        If the folder does not exist or holds no flat file.
+        If the folder does not exist or, where that is an error, holds no flat file.
     """
     wanted = set(datasets)
     found = [
         each
-        for each in find_files(folder)
+        for each in find_files(folder, needed=needed)
         if each.dataset in wanted and (start or each.session) <= each.session <= (end or each.session)
     ]
     adoption, stop = _Adoption(lake, now_ns, verify, dry_run), stop or threading.Event()
@@ -109,13 +112,13 @@ def adopt_dir(
     return IngestReport(ordered, interrupted=stop.is_set())
 
 
-def find_files(folder: Path) -> list[FoundFile]:
+def find_files(folder: Path, *, needed: bool = True) -> list[FoundFile]:
     """The flat files below a folder, by data set and date.
 
     Raises
     ------
     UsageError
-        If the folder does not exist or holds none.
+        If the folder does not exist, or holds none and they are ``needed``.
     """
     if not folder.is_dir():
         msg = f"{folder} is not a folder"
@@ -125,7 +128,7 @@ def find_files(folder: Path) -> list[FoundFile]:
         place = _place(path)
         if place:
             found.setdefault(place, []).append(path)
-    if not found:
+    if not found and needed:
         msg = f"no flat file in {folder}"
         raise UsageError(msg, hint=f"files are looked for as {key_of(*_EXAMPLE)} or YYYY/polygon_day_aggs/MM/")
     order = sorted(found, key=lambda place: (place[0].name, place[1]))

@@ -45,7 +45,7 @@ _NOT_YET, _UNAVAILABLE = 4, 5
         ["--from-dir"],
         type=PATH,
         metavar="DIR",
-        help="Adopt files on disk instead of asking an endpoint; daily bars if ingest.provider is files.",
+        help="Adopt files on disk instead of asking an endpoint: flat files, Databento, OPRA; daily bars if so set.",
     ),
     click.Option(["--reference"], type=PATH, metavar="FILE", help="List of symbols and their types, to be kept."),
     click.Option(["--splits"], type=PATH, metavar="FILE", help="List of share splits, to be kept."),

@@ -6,18 +6,20 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from raypipe.acquisition.acquire import IngestReport, ObjectState, ingest, plan_ingest
 from raypipe.acquisition.adopt import adopt_corporate, adopt_dir
+from raypipe.acquisition.books import BookAdoption, adopt_books, find_books
 from raypipe.acquisition.check_missing import MissingReport, check_missing
 from raypipe.acquisition.daily import AdoptedFile, adopt_daily
 from raypipe.acquisition.receipts import raw_inventory
 from raypipe.config import Config
 from raypipe.errors import UsageError
 from raypipe.lake.store import Lake
+from raypipe.pipeline.book_probe import probe
 from raypipe.sources.polygon_keys import DATASETS, Dataset
 
 __all__ = ["PRESENT", "Intake", "acquire", "keep_corporate", "keep_daily", "missing", "plan_acquire"]
@@ -99,7 +101,7 @@ def plan_acquire(config: Config, intake: Intake) -> IngestReport:
     """Say what `acquire` would do with each file; nothing is fetched or written."""
     store = Lake(config.lake.location).store
     if intake.from_dir:
-        return adopt_dir(store, intake.from_dir, **intake.options, jobs=config.ingest.jobs, dry_run=True)
+        return _adopt(config, intake, intake.from_dir, BookAdoption(store, time.time_ns, dry_run=True))
     return IngestReport(tuple(plan_ingest(store, config.ingest, **intake.options)))
 
 
@@ -109,15 +111,29 @@ def acquire(
     """Bring the files into the lake; see `raypipe.acquisition.acquire.ingest`."""
     keep_corporate(config, "reference", intake.reference)
     keep_corporate(config, "splits", intake.splits)
+    store = Lake(config.lake.location).store
+    if intake.from_dir:
+        how = BookAdoption(store, time.time_ns, progress=progress, stop=stop, jobs=config.ingest.jobs)
+        return _adopt(config, intake, intake.from_dir, how)
     return ingest(
-        Lake(config.lake.location).store,
-        config.ingest,
-        **intake.options,
-        wait_minutes=intake.wait_minutes,
-        from_dir=intake.from_dir,
-        progress=progress,
-        stop=stop,
+        store, config.ingest, **intake.options, wait_minutes=intake.wait_minutes, progress=progress, stop=stop
     )
+
+
+def _adopt(config: Config, intake: Intake, folder: Path, how: BookAdoption) -> IngestReport:
+    """Everything of a folder that the lake has a use for: bars, order books and option prints."""
+    books = find_books(folder, probe, intake.start, intake.end)
+    bars = adopt_dir(
+        how.lake,
+        folder,
+        **intake.options,
+        progress=how.progress,
+        stop=how.stop,
+        jobs=config.ingest.jobs,
+        dry_run=how.dry_run,
+        needed=not books,
+    )
+    return replace(bars, objects=(*bars.objects, *adopt_books(books, how)), interrupted=how.stop.is_set())
 
 
 def keep_corporate(config: Config, kind: str, path: Path | None) -> None:

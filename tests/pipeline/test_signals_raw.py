@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from raypipe.config import Config
+from raypipe.pipeline.intake import Intake, acquire
 from raypipe.pipeline.signals import SIGNALS, SignalSessions, Wanted
 from raypipe.sources.synthetic import SynthParams, write_market
 from tests.pipeline.test_signals import build, config_of, named, states
@@ -57,6 +60,20 @@ def test_missing_bronze_is_made_of_the_sources_that_are_named(market, tmp_path):
     assert set(rows["date"].to_pylist()) == {LAST}
     assert SignalSessions(config, Wanted()).bronze_plan() is None
     assert build(config).current == (LAST,)
+
+
+def test_a_folder_is_taken_into_the_lake_and_built_from_there(market, tmp_path):
+    root = tmp_path / "lake"
+    config = config_of(root)
+    report = acquire(config, Intake(from_dir=market), progress=lambda _: None, stop=threading.Event())
+    counts = Counter((each.dataset.name, each.state) for each in report.objects)
+    assert counts["es_mbp10", "new"] == counts["spy_options", "new"] + 1, "the evening before is in a file of its own"
+    assert {state for _, state in counts} == {"new"}
+    assert {name for name, _ in counts} == {"day", "minute", "es_trades", "es_mbp10", "spy_options"}
+    assert build(config, named(LAST)).done == (LAST,)
+    assert (root / SIGNALS / f"date={LAST}.parquet").is_file()
+    again = acquire(config, Intake(from_dir=market), progress=lambda _: None, stop=threading.Event())
+    assert set(again.counts) == {"current"}
 
 
 def test_a_cut_file_fails_its_session_and_is_named(market, tmp_path):
