@@ -32,10 +32,7 @@ values. `raypipe columns signals` counts them in any lake. Columns that never va
 ```sh
 raypipe synth --out market --datasets es,options --sessions 12 --es-sessions 12 --mbp-sessions 5 \
 --es-activity 0.2 --symbols 3 --history 0 --start-date 2025-11-26 --roll-session 2025-12-08
-mkdir lake
-raypipe signals --root lake --set signals.sources.es_trades=market/databento \
---set signals.sources.es_mbp10=market/databento \
---set signals.sources.spy_options=market/us_options_opra
+raypipe ingest --root lake --from-dir market
 raypipe columns signals --root lake
 ```
 """
@@ -47,7 +44,7 @@ ONE_VALUED = {
     "symbol": "always SPY",
     "front_contract": "changes at the roll; the sessions of one quarter have one",
     "cadence": "a setting: `signals.touch.cadence`",
-    "es_spy_ratio_source": "parity in lakes without SPY minutes; spy with them once five minutes have both prices",
+    "es_spy_ratio_source": "spy in lakes with SPY minutes, once five of them have both prices; parity without",
     "warmup_sma_sessions": "eligible sessions have their whole warm-up; fewer only in sessions named with `--dates`",
     "warmup_volume_sessions": "as `warmup_sma_sessions`",
     "touch_type": "cross is a trade that jumps over the band of 0.10 $, four ticks of ES; by bars it is common",
