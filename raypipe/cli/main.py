@@ -36,6 +36,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Model": {
         "splits": ("splits", "Cut sessions into folds that no label crosses, or verify a file of them."),
+        "train": ("train", "Fit one model without a search, and say how it did on unseen rows."),
     },
     "Look": {
         "status": ("status", "Draw every table over its sessions."),

@@ -1,0 +1,101 @@
+"""``raypipe train``: one model, no search, with its scores on rows that it did not see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from raypipe.cli.app import App
+from raypipe.cli.modeling import asked_of, data_options, symbols_option
+from raypipe.cli.options import PATH, command
+from raypipe.cli.present import table
+from raypipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from raypipe.config import Config
+    from raypipe.pipeline.model_inputs import Asked
+    from raypipe.pipeline.modeling import Workspace
+    from raypipe.pipeline.train import Trained
+
+__all__ = ["train"]
+
+#: Features, unless --data-path names others.
+_DATA = "silver/technical_features"
+_TYPES = ("classifier", "regressor", "linear", "logistic")
+_PENALTIES = ("none", "ridge", "lasso", "elasticnet", "l1", "l2")
+
+
+@command(
+    "train",
+    "Fit one model in every fold and on all rows, and say how it did on rows that it did not see.",
+    click.Option(["--model-type"], type=click.Choice(_TYPES), default="classifier", help="What kind; else classifier."),
+    click.Option(["--target"], metavar="TARGET", help="Else direction_1d; for numbers forward_return_1d."),
+    click.Option(["--algorithm"], metavar="NAME", help="classifier, regressor: the model family; else lightgbm."),
+    click.Option(
+        ["--regularization"], type=click.Choice(_PENALTIES), help="linear: else ridge. logistic: none, l1, l2; else l2."
+    ),
+    click.Option(["--alpha"], type=click.FloatRange(0), metavar="X", help="The penalty, per row; else 1."),
+    click.Option(["--l1-ratio"], type=click.FloatRange(0, 1), metavar="X", help="elasticnet: share of l1; else 0.5."),
+    click.Option(["--tune-alpha"], is_flag=True, help="Choose the penalty inside the training rows of each fold."),
+    click.Option(["--params-from"], type=PATH, metavar="FILE", help="Parameters of a best_{algorithm}.json."),
+    click.Option(["--n-folds"], type=click.IntRange(2), metavar="N", help="Test blocks, if there is no --splits."),
+    click.Option(["--splits"], type=PATH, metavar="FILE", help="Folds of this file, verified first."),
+    *data_options(),
+    symbols_option(),
+    click.Option(["--seed"], type=click.IntRange(0), metavar="N", help="Of everything random: tune.seed."),
+    click.Option(["--output-dir"], type=PATH, metavar="DIR", help="models otherwise."),
+)
+def train(app: App, output_dir: Path | None, **options: Any) -> int:
+    """Fit, score and write one model."""
+    from raypipe.pipeline.train import train_model, write_trained
+    from raypipe.pipeline.train_recipe import recipe_of
+
+    asked, splits, n_folds = asked_of(options), options.pop("splits"), options.pop("n_folds")
+    if splits and n_folds:
+        msg = "--splits and --n-folds exclude each other"
+        raise UsageError(msg, hint="the file says how many folds there are")
+    flags = {"panel__symbols_file": options.pop("symbols_file"), "cv__n_folds": n_folds}
+    config = app.lake_config(**flags, tune__seed=options.pop("seed"))
+    target = options.pop("target")
+    tune = config.params["tune"]
+    recipe = recipe_of(**options, seed=getattr(tune, "seed", 42), threads=getattr(tune, "threads", 1))
+    workspace, folds = _rows(config, asked, splits, target, recipe.model_type)
+    share = workspace.cv.min_feature_share
+    trained = train_model(workspace.panel, workspace.target, folds, recipe, min_feature_share=share)
+    folder, results = write_trained(trained, output_dir or Path("models"))
+    said = [f"wrote {folder} and {results}"]
+    app.show({"model": str(folder), "file": str(results), "results": trained.results}, [*_lines(trained), *said])
+    return 0
+
+
+def _rows(
+    config: Config, asked: Asked, splits: Path | None, target: str | None, model_type: str
+) -> tuple[Workspace, Any]:
+    """The data with its folds."""
+    from dataclasses import replace
+
+    from raypipe.pipeline.modeling import Workspace, splits_target
+    from raypipe.pipeline.train_recipe import TARGET_OF
+
+    asked = asked if asked.data else replace(asked, data=_DATA)
+    usual = splits_target(splits) if splits and not target else TARGET_OF[model_type]  # type: ignore[index]
+    workspace = Workspace.open(config, "" if asked.label else target or usual, asked)
+    return workspace, workspace.read_splits(splits) if splits else workspace.make_splits()
+
+
+def _lines(trained: Trained) -> list[str]:
+    found = trained.results
+    columns = ("mean", "se", "majority_baseline", "train_metrics")
+    header = ("score", "unseen rows", "se", "always the same", "its own rows")
+    rows = [(name, *(_number(found[column][name]) for column in columns)) for name in found["mean"]]
+    params = found["params"]
+    head = (
+        f"{params['algorithm']} for {params['target']}: {len(found['folds'])} folds, {len(params['features'])} features"
+    )
+    return [head, "", *table(header, rows, right=frozenset({1, 2, 3, 4})), ""]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
