@@ -37,6 +37,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Model": {
         "splits": ("splits", "Cut sessions into folds that no label crosses, or verify a file of them."),
         "train": ("train", "Fit one model without a search, and say how it did on unseen rows."),
+        "promote": ("registry", "Put a judged bundle in use, if every gate passes."),
+        "rollback": ("registry", "Put an earlier version of a model in use again."),
+        "predict": ("predict", "Predict sessions by the model in use, into gold/predictions."),
+        "pin": ("pin", "Name a data set by the hashes of its files, or hold it against them."),
     },
     "Look": {
         "status": ("status", "Draw every table over its sessions."),

@@ -14,16 +14,21 @@ import numpy as np
 import pyarrow as pa
 
 import raypipe
+from raypipe.config import Config
+from raypipe.dataset.load import panel_of
 from raypipe.dataset.matrix import Panel
 from raypipe.errors import PartitionError, UsageError
 from raypipe.lake.manifest import InputSummary, Manifest
 from raypipe.lake.store import Lake
 from raypipe.pipeline.bundle import Bundle, Predictions
+from raypipe.pipeline.registry import load_registered
+from raypipe.pipeline.views import declared_tables
 from raypipe.schema.frames import dictionary_array, nullable, ranks
 from raypipe.schema.predictions import PREDICTIONS
 
-__all__ = ["Predicted", "Source", "predict_sessions", "sessions_of"]
+__all__ = ["Predicted", "Source", "predict_sessions", "predict_stored", "sessions_of"]
 
+_PANEL, _ALL = "gold/model_panel", "all"
 _DIGITS = 32
 
 
@@ -123,7 +128,7 @@ def _manifest(source: Source, session: dt.date) -> Manifest:
     known = [PREDICTIONS.digest, source.name, source.version, source.bundle.sha256, source.panel_fingerprint]
     text = json.dumps([*known, session.isoformat()])
     digest = hashlib.sha256(text.encode()).hexdigest()
-    panel = InputSummary("all", "all", 1, source.panel_fingerprint[:16])
+    panel = InputSummary(_ALL, _ALL, 1, source.panel_fingerprint[:16])
     return Manifest(
         table=PREDICTIONS.name,
         partition=session.isoformat(),
@@ -131,7 +136,7 @@ def _manifest(source: Source, session: dt.date) -> Manifest:
         version=PREDICTIONS.version,
         params=source.bundle.sha256[:16],
         schema=PREDICTIONS.digest,
-        inputs={"gold/model_panel": panel},
+        inputs={_PANEL: panel},
         code_version=raypipe.__version__,
         facts={"model": source.name, "model_version": source.version, "bundle_sha256": source.bundle.sha256},
     )
@@ -186,3 +191,44 @@ def _table(part: Panel, told: Predictions, version: str) -> pa.Table:
             "decision_ns": pa.array(part.decision_ns[order]),
         }
     )
+
+
+# --- the panel of the lake -----------------------------------------------------------------------
+
+
+def predict_stored(
+    config: Config, name: str, *, start: dt.date | None = None, end: dt.date | None = None, force: bool = False
+) -> tuple[Source, list[Predicted]]:
+    """Predict sessions of `gold/model_panel` by the model that is in use under a name.
+
+    Parameters
+    ----------
+    config
+        Says where the lake is.
+    name
+        ``NAME``, or ``NAME@v0002`` for a version that is not in use.
+    start, end
+        First and last session; without both the newest one.
+    force
+        As for `predict_sessions`.
+
+    Raises
+    ------
+    UsageError
+        If there is no such model or session.
+    PartitionError
+        If the panel is not built.
+    ModelError
+        If a column of the panel is missing or of another type; nothing is filled in.
+    """
+    model, _, version = name.partition("@")
+    bundle, found = load_registered(config.lake.location, model, version or "latest")
+    lake, spec = Lake(config.lake.location), declared_tables(config)[_PANEL]
+    manifest = lake.manifest(spec, _ALL)
+    if manifest is None:
+        msg = "the panel is not built"
+        raise PartitionError(msg, hint="raypipe run", table=_PANEL, partition=_ALL)
+    bundle.check_schema(spec.arrow, name=_PANEL)
+    panel = panel_of(lake.read(spec, _ALL), name=_PANEL)
+    source = Source(model, found, bundle, manifest.fingerprint)
+    return source, predict_sessions(lake, source, panel, sessions_of(panel, start=start, end=end), force=force)
