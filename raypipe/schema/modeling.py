@@ -5,6 +5,7 @@ Each class is one section of the configuration. They stand together because most
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -79,6 +80,9 @@ class SelectionParams(Params):
 class TuneParams(Params):
     """How configurations are searched."""
 
+    target: str = Field(
+        "", description="What a run makes models of; empty: it makes none.", json_schema_extra=_UNTRACKED
+    )
     algorithms: tuple[str, ...] = Field(("xgboost", "catboost", "lightgbm"), description="Model families or aliases.")
     n_configs: Count = Field(50, description="Configurations of a study.")
     space: Literal["safe", "wide"] = Field("safe", description="Which ranges, unless an alias says so.")
@@ -112,6 +116,8 @@ class StackParams(Params):
 class HoldoutParams(Params):
     """What a bundle must show on sessions that nothing has seen."""
 
+    start: dt.date | None = Field(None, description="First session; empty: the last 252 that have labels.")
+    end: dt.date | None = Field(None, description="Last session; empty: the last that has labels.")
     threshold_auc: Share = Field(0.60, description="Least AUC.")
     threshold_sharpe: float = Field(0.0, description="Net Sharpe ratio to exceed.")
     threshold_dsr: Share = Field(0.95, description="Least deflated Sharpe ratio.")
