@@ -16,7 +16,7 @@ from raypipe.lake.objects import Stat
 from raypipe.lake.store import Lake
 from raypipe.report.gates import decide_again, verdict_of
 
-__all__ = ["model_results"]
+__all__ = ["model_results", "read_holdout"]
 
 #: Newest ones that are shown.
 _MOST_HOLDOUTS, _MOST_SWEEPS = 12, 12
@@ -47,6 +47,11 @@ def model_results(lake: Lake) -> dict[str, list[dict[str, Any]]]:
         "holdouts": [_holdout(stat.key, _document(lake, stat.key)) for stat in holdouts],
         "sweeps": [_sweep(lake, stat, files) for stat in sweeps],
     }
+
+
+def read_holdout(lake: Lake, key: str) -> list[dict[str, Any]]:
+    """The gates of one hold-out, decided anew; none if there is no such file."""
+    return [gate.to_dict() for gate in decide_again(_document(lake, key))] if lake.store.stat(key) else []
 
 
 def _document(lake: Lake, key: str) -> Mapping[str, Any]:

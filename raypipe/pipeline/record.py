@@ -25,6 +25,7 @@ __all__ = [
     "last_run",
     "new_run_id",
     "read_record",
+    "record_key",
     "run_ids",
     "unfinished",
     "write_record",

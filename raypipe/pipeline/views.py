@@ -29,6 +29,7 @@ __all__ = [
     "last_report",
     "page_of_run",
     "report_key",
+    "save_comparison",
     "save_page",
     "states",
     "write_report",
@@ -191,6 +192,14 @@ def last_report(config: Config) -> str:
 def save_page(config: Config, run_id: str, page: str) -> str:
     """Put the page of a run beside its record. Returns its key."""
     key = report_key(run_id)
+    Lake(config.lake.location).store.put_bytes(key, page.encode())
+    return key
+
+
+def save_comparison(config: Config, runs: tuple[str, str], page: str) -> str:
+    """Put the page of two runs beside the record of the second. Returns its key."""
+    first, second = map(check_run_id, runs)
+    key = f"runs/{second}/against-{first}.html"
     Lake(config.lake.location).store.put_bytes(key, page.encode())
     return key
 

@@ -301,3 +301,23 @@ def test_faults_on_request(raypipe, tmp_path):
     assert [fault["kind"] for fault in document["faults"]] == ["cut_half", "bad_crc"]
     assert raypipe("synth", "--out", tmp_path / "n", "--faults", "none", *args[:6], "--json").json["faults"] == []
     assert raypipe("synth", "--out", tmp_path / "o", "--faults", "fire").code == 2
+
+
+def test_two_runs_are_compared(raypipe, own_built, tmp_path):
+    first = next(own_built.glob("runs/*/run.json")).parent.name
+    assert raypipe("run", "--root", own_built, "--force", *DAY_STEPS, "--set", "daily.adjust=none").code == 0
+    second = max(path.parent.name for path in own_built.glob("runs/*/run.json"))
+    result = raypipe("report", "--root", own_built, "--compare", first, second)
+    assert result.code == 0
+    assert "partitions built by both" in result.out
+    page = own_built / "runs" / second / f"against-{first}.html"
+    assert result.out.splitlines()[-1] == f"report: {page}"
+    assert "daily.adjust" in page.read_text("utf-8")
+    out = tmp_path / "two.html"
+    document = raypipe("report", "--root", own_built, "--compare", first, second, "--out", out, "--json").json
+    assert {row["key"] for row in document["config"]} >= {"daily.adjust"}
+    assert document["partitions"]["both"] > 0
+    assert out.is_file()
+    assert raypipe("report", "--root", own_built, "--compare", first, "20000101T000000Z-000000").code == 2
+    assert raypipe("report", "--root", own_built, "--compare", first, second, "--run-id", first).code == 2
+    assert raypipe("report", "--root", own_built, "--compare", "../x", second).code == 2

@@ -13,6 +13,7 @@ GIVEN = {
     "docs/cluster.md": ("lake",),
     "docs/daily-bars.md": ("bars",),
     "docs/data.md": ("lake",),
+    "docs/reports.md": ("lake",),
     "docs/signals.md": ("es", "opra", "bars"),
 }
 #: Every block that is not run, by page and reason: no other may be.
