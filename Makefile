@@ -7,12 +7,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 DEMO ?= demo
 WORKERS ?= 2
+BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ray test-nojit check format bench docs lock clean
+.PHONY: help setup demo test test-ray test-nojit check format bench docs lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## only make .venv, with every package pinned
 
 demo: $(READY) ## synthetic market to a finished lake and a report, in demo/ (no account, no network)
 	$(BIN)/raypipe demo --out $(DEMO)
@@ -36,11 +39,13 @@ format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## benchmarks: cost per unit, and the ratio to a baseline of the same run
-	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -o python_functions='bench_* test_*' --benchmark-columns=min,median,ops --benchmark-sort=name
+bench: $(READY) ## benchmarks (all, or BENCH=bench_csv.py): cost per unit, and the ratio to a baseline of the same run
+	$(BIN)/python -m pytest tests/bench/$(BENCH) -o python_files='bench_*.py' -o python_functions='bench_* test_*' --benchmark-columns=min,median,ops --benchmark-sort=name
 
-docs: $(READY) ## write the pages that are made of the source: API and columns
+docs: $(READY) ## write the pages that are made of the source: API, columns, commands, figures
 	$(BIN)/python -m tests.docs.reference
+	$(BIN)/python -m tests.docs.figures
+	$(BIN)/python -m tests.docs.commands
 	$(BIN)/python -m tests.test_signal_docs
 
 lock: $(READY) ## write requirements.lock anew from pyproject.toml

@@ -99,10 +99,10 @@ def vendor(market: Path, moto_server) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def built(market: Path, bash: Bash, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake with all that is made of equities; not to be changed."""
+    """A lake with all that is made of three sessions of equities; not to be changed."""
     folder = tmp_path_factory.mktemp("built")
     reference = f"--reference {market}/reference/tickers.csv --splits {market}/reference/splits.csv"
-    done = bash.run(f"raypipe ingest --from-dir {market} {reference}", folder)
+    done = bash.run(f"raypipe ingest --from-dir {market}/us_stocks_sip --end 2025-01-06 {reference}", folder)
     assert done.returncode == 0, done.stderr
     return folder / "lake"
 

@@ -22,8 +22,10 @@ NOT_RUN = {
     ("README.md", "needs a Ray head"),
     ("CONTRIBUTING.md", "makes its own environment, from the network"),
     ("docs/cli.md", "needs a Ray head"),
+    ("docs/cli.md", "needs years of daily bars; the tour of the modeller runs it"),
     ("docs/cluster.md", "needs a Ray head"),
     ("docs/cluster.md", "needs AWS"),
+    ("docs/signals-columns.md", "a minute of made-up books"),
 }
 
 
