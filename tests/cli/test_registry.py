@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,29 +16,12 @@ from raypipe.lake.location import Location
 from raypipe.lake.manifest import Manifest
 from raypipe.lake.store import Lake
 from raypipe.pipeline.bundle import load_bundle, write_bundle
-from raypipe.pipeline.bundle_files import METRICS, check_bundle
 from raypipe.pipeline.views import declared_tables
 from raypipe.report.gates import GATES
 from raypipe.schema.predictions import PREDICTIONS
-from tests.pipeline.bundles import draft, files_of, panel
+from tests.pipeline.bundles import draft, files_of, judged, panel
 
 PANEL = "gold/model_panel"
-GOOD = {"auc": 0.65, "auc_lower": 0.6, "sharpe": 1.0, "dsr": 0.99, "pbo": 0.1}
-THRESHOLDS = {"auc": 0.6, "auc_lower": 0.5, "sharpe": 0, "dsr": 0.95, "pbo": 0.5, "best_of_n": 0.05}
-
-
-def judged(folder: Path, **changed) -> Path:
-    """Put metrics beside a bundle that pass every gate, unless changed."""
-    facts = check_bundle(folder)
-    metrics = {
-        "schema": 1, "name": "vol", "bundle_sha256": facts.sha256, "target": facts.note["target"], "looks": 0,
-        "start": "2020-01-02", "end": "2020-12-31", **GOOD,
-        "best_of_n": {"winners": 1, "p_values": {"logistic": 0.01}},
-        "gates": [{"name": name, "threshold": THRESHOLDS[name]} for name in GATES],
-        **changed,
-    }
-    (folder / METRICS).write_text(json.dumps(metrics))
-    return folder
 
 
 @pytest.fixture(scope="module")

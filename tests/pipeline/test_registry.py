@@ -22,32 +22,7 @@ from raypipe.pipeline.looks import record_look
 from raypipe.pipeline.registry import load_registered, promote, rollback
 from raypipe.pipeline.registry_state import history, latest_of, versions_of
 from raypipe.report.gates import GATES
-from tests.pipeline.bundles import draft, files_of, panel
-
-NAME = "vol"
-GOOD = {"auc": 0.65, "auc_lower": 0.6, "sharpe": 1.0, "dsr": 0.99, "pbo": 0.1}
-THRESHOLDS = {"auc": 0.6, "auc_lower": 0.5, "sharpe": 0, "dsr": 0.95, "pbo": 0.5, "best_of_n": 0.05}
-
-
-def judged(folder: Path, **changed) -> Path:
-    """Put metrics beside a bundle that pass every gate, unless changed."""
-    facts = check_bundle(folder)
-    metrics = {
-        "schema": 1,
-        "name": NAME,
-        "bundle_sha256": facts.sha256,
-        "target": facts.note["target"],
-        "start": "2020-01-02",
-        "end": "2020-12-31",
-        "looks": 0,
-        **GOOD,
-        "best_of_n": {"winners": 1, "p_values": {"logistic": 0.01}},
-        "gates": [{"name": name, "threshold": THRESHOLDS[name], "passed": True} for name in GATES],
-        "verdict": "pass",
-        **changed,
-    }
-    (folder / METRICS).write_text(json.dumps({k: v for k, v in metrics.items() if v is not ...}))
-    return folder
+from tests.pipeline.bundles import NAME, draft, files_of, judged, panel
 
 
 @pytest.fixture(scope="module")
