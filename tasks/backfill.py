@@ -10,36 +10,24 @@ It takes the options of `raypipe run`, and always uses Ray: inside a job the job
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import itertools
-import logging
-import os
 import shlex
-import signal
 import sys
 import threading
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from raypipe.config import Config, RunParams, load_config
-from raypipe.errors import RaypipeError, UnavailableError, UsageError
 from raypipe.pipeline.progress import LineProgress
 from raypipe.pipeline.record import RunRecord
 from raypipe.pipeline.session import Order, Wish, require_lake, run_wish
 from raypipe.pipeline.views import report_key
-from raypipe.redact import RedactingFilter
 from tasks.cluster import default_address
+from tasks.entry import RESUME, check_root, dates_of_text, day_of_text, entry_point, log, words_of_text
 from tasks.runtime import RayExecutor
 
-__all__ = ["check_root", "dates_of_text", "day_of_text", "entry_point", "log", "main", "parser", "ray_executor"]
-
-INTERRUPTED, TERMINATED = 130, 143
-RESUME = "finish it with the same command, or with: raypipe retry"
-
-log = logging.getLogger("raypipe.backfill")
+__all__ = ["main", "parser", "ray_executor"]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +38,13 @@ def parser() -> argparse.ArgumentParser:
     add("--end", "--end-date", type=day_of_text, metavar="DATE", help="last session")
     several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
     add("--dates", type=dates_of_text, metavar="DATE", help="exactly these sessions", **several)
-    add("--steps", type=_words, metavar="STEP", help="only these steps, and the stale inputs that they need", **several)
+    add(
+        "--steps",
+        type=words_of_text,
+        metavar="STEP",
+        help="only these steps, and stale inputs that they need",
+        **several,
+    )
     add("--force", action="store_true", help="build what is current too")
     add("--only", action="store_true", help="do not build inputs of other steps")
     add("--allow-holes", action="store_true", default=None, help="let a warm-up window miss sessions")
@@ -82,29 +76,6 @@ def main(args: Sequence[str] | None = None) -> int:
     return entry_point(lambda stop: _backfill(options, command, stop))
 
 
-def entry_point(work: Callable[[threading.Event], int]) -> int:
-    """Do the work of an entry point: signals are heeded, and what goes wrong is one line and an exit code.
-
-    Parameters
-    ----------
-    work
-        Gets the event that Ctrl-C sets; returns the exit code.
-    """
-    _log_to_stderr()
-    stop = _heed_signals()
-    try:
-        return work(stop)
-    except RaypipeError as error:
-        log.error("error: %s", error)  # noqa: TRY400 - a traceback would hide the one line that matters
-        return error.exit_code
-    except OSError as error:
-        log.error("error: %s", error)  # noqa: TRY400
-        return UnavailableError.exit_code
-    except Exception:  # noqa: BLE001 - the last boundary
-        log.error("a bug in raypipe:\n%s", traceback.format_exc())  # noqa: TRY400 - redacted as one text
-        return 1
-
-
 def _backfill(options: argparse.Namespace, command: str, stop: threading.Event) -> int:
     config = _configure(options)
     check_root(config)
@@ -131,19 +102,6 @@ def _configure(options: argparse.Namespace) -> Config:
     return config
 
 
-def check_root(config: Config) -> None:
-    """Refuse a relative lake: a job runs in a copy of the code that is thrown away, and the lake with it.
-
-    Raises
-    ------
-    UsageError
-        If the lake is a folder named relatively.
-    """
-    if config.lake.location.is_local and not Path(config.lake.root).is_absolute():
-        msg = f"the lake {config.lake.root!r} is relative to a folder that other nodes do not have"
-        raise UsageError(msg, hint="name an absolute folder or s3://bucket/prefix with --root")
-
-
 def ray_executor(_: str, run: RunParams) -> RayExecutor:
     """Ray, whatever the configuration asks for: an executor that is not started yet."""
     address = run.address or default_address()
@@ -162,62 +120,6 @@ def _summarise(config: Config, record: RunRecord) -> None:
     seconds = ((record.finished_ns or record.started_ns) - record.started_ns) / 1e9
     log.info("run %s %s: %s in %.0f s", record.run_id, record.status, said, seconds)
     log.info("report: %s/%s", config.lake.location.root, report_key(record.run_id))
-
-
-# --- the process -----------------------------------------------------------------------------------
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.addFilter(RedactingFilter())
-    root = logging.getLogger("raypipe")
-    root.handlers, root.propagate = [handler], False
-    root.setLevel(logging.INFO)
-
-
-def _heed_signals() -> threading.Event:
-    """SIGTERM ends at once: Ray kills a stopped job after three seconds, and nothing needs cleaning up for the lake."""
-    stop = threading.Event()
-
-    def terminate(_: int, __: FrameType | None) -> None:
-        _leave(TERMINATED, f"terminated; {RESUME}")
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        if stop.is_set():
-            _leave(INTERRUPTED, f"interrupted; {RESUME}")
-        stop.set()
-        os.write(2, b"stopping: what is in flight is finished first, Ctrl-C again exits now\n")
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, terminate)
-        signal.signal(signal.SIGINT, interrupt)
-    return stop
-
-
-def _leave(code: int, text: str) -> NoReturn:
-    os.write(2, f"{text}\n".encode())
-    os._exit(code)
-
-
-def day_of_text(text: str) -> dt.date:
-    """``YYYY-MM-DD`` and nothing else, for `argparse`."""
-    try:
-        date = dt.date.fromisoformat(text)
-    except ValueError:
-        date = None
-    if date is None or date.isoformat() != text:
-        msg = f"{text!r} is no date; write YYYY-MM-DD"
-        raise argparse.ArgumentTypeError(msg)
-    return date
-
-
-def dates_of_text(text: str) -> list[dt.date]:
-    """Dates with commas between them, for `argparse`."""
-    return [day_of_text(word) for word in _words(text)]
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in text.split(",") if word]
 
 
 if __name__ == "__main__":

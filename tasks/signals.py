@@ -26,7 +26,8 @@ from raypipe.pipeline.progress import LineProgress
 from raypipe.pipeline.session import Order, require_lake, run_plan
 from raypipe.pipeline.signals import SignalSessions, Wanted
 from raypipe.pipeline.signals_run import Summary, run_signals
-from tasks.backfill import check_root, dates_of_text, day_of_text, entry_point, log, ray_executor
+from tasks.backfill import ray_executor
+from tasks.entry import check_root, dates_of_text, day_of_text, entry_point, log
 
 __all__ = ["main", "parser"]
 
