@@ -19,12 +19,23 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
+from raypipe.config import Config
 from raypipe.errors import DataQualityError, StorageError, UsageError
 from raypipe.lake.location import Location
 from raypipe.lake.names import file_to_symbol
 from raypipe.lake.objects import ObjectStore, is_missing, open_store
 
-__all__ = ["Input", "Pin", "PinnedFile", "find_input", "make_pin", "open_input", "read_pin", "verify_pin"]
+__all__ = [
+    "Input",
+    "Pin",
+    "PinnedFile",
+    "find_input",
+    "input_config",
+    "make_pin",
+    "open_input",
+    "read_pin",
+    "verify_pin",
+]
 
 SCHEMA = 1
 _ENVIRONMENT = ("PINNED_DATA_S3", "LAST_DATA_S3")
@@ -327,3 +338,30 @@ def open_input(given: Input, *, endpoint_url: str | None = None, profile: str | 
     pin = read_pin(given.uri, endpoint_url=endpoint_url, profile=profile)
     verify_pin(pin, endpoint_url=endpoint_url, profile=profile)
     return Input(pin.uri, f"{given.origin}, pin {given.uri}", pin.sha256)
+
+
+def input_config(config: Config, flag: str | None, env: Mapping[str, str], folder: Path) -> tuple[Config, Input | None]:
+    """The configuration whose lake has the data that are asked for: the same one, unless something says otherwise.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    flag, env, folder
+        As for `find_input`.
+
+    Returns
+    -------
+    The configuration with that lake, and what said so; None if nothing did.
+
+    Raises
+    ------
+    UsageError, DataQualityError, StorageError
+        As of `open_input`.
+    """
+    given = find_input(flag, env, folder)
+    if given is None:
+        return config, None
+    lake = config.lake
+    found = open_input(given, endpoint_url=lake.endpoint_url, profile=lake.profile)
+    return replace(config, lake=lake.model_copy(update={"root": found.uri})), found

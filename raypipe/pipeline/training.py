@@ -64,11 +64,11 @@ BASELINE = pa.schema(
 class Chosen(Protocol):
     """Features by fold and scope: what a selection says."""
 
-    def features(self, fold_id: int, scope: str) -> tuple[str, ...]:
+    def features(self, fold_id: int, symbol: str = ALL) -> tuple[str, ...]:
         """Names of the features of a fold (0: all rows) and of a symbol or ``*``."""
         ...
 
-    def to_yaml(self) -> str:
+    def to_yaml(self) -> bytes:
         """The content of `feature_config.yaml`."""
         ...
 
@@ -301,7 +301,7 @@ def _draft(material: Material, stacked: Stacked, fitted: dict[tuple[str, str], F
         columns=[{"name": name, **plain, **material.columns.get(name, {})} for name in columns],
         imputer={"nulls": {name: "native" if name in _NATIVE else "fitted, in the model" for name in algorithms}},
         splits=material.splits.to_json(),
-        selection=material.selection.to_yaml().encode(),
+        selection=material.selection.to_yaml(),
         tables={
             "baseline.parquet": baseline_table(material.panel, material.rows, columns),
             "multiplicity.parquet": luck,

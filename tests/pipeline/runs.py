@@ -32,11 +32,11 @@ class Chosen:
 
     names: tuple[str, ...]
 
-    def features(self, fold_id: int, scope: str) -> tuple[str, ...]:
-        return self.names if scope == ALL else self.names[:-1]
+    def features(self, fold_id: int, symbol: str = ALL) -> tuple[str, ...]:
+        return self.names if symbol == ALL else self.names[:-1]
 
-    def to_yaml(self) -> str:
-        return "schema: 1\n"
+    def to_yaml(self) -> bytes:
+        return b"schema: 1\n"
 
 
 def data(*, kind: str = "class", skill: float = 1.0) -> tuple[Panel, Target]:
