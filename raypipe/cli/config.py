@@ -41,8 +41,9 @@ def config(app: App, action: str, origin: bool, changed: bool) -> int:
             document["origin"] = {key: found.origin[key] for key in wanted}
         app.show(document, ())
         return 0
-    rows = [(key, _text(value), *((found.origin[key],) if origin else ())) for key, value in wanted.items()]
-    header = ("key", "value", *(("origin",) if origin else ()))
+    # Values come last: a list of symbols is wider than any screen.
+    rows = [(key, *((found.origin[key],) if origin else ()), _text(value)) for key, value in wanted.items()]
+    header = ("key", *(("origin",) if origin else ()), "value")
     app.show({}, table(header, rows) if rows else ["every value is a default"])
     return 0
 

@@ -134,8 +134,8 @@ def test_values_and_where_they_come_from(raypipe, tmp_path, monkeypatch):
     assert document["origin"]["run.dq"] == "environment RAYPIPE_RUN__DQ"
     assert document["origin"]["daily.adjust"] == f"project file {tmp_path}/raypipe.yaml"
     lines = raypipe("config", "--origin").out.splitlines()
-    assert lines[0].split() == ["key", "value", "origin"]
-    assert any(line.split()[:3] == ["daily.adjust", "none", "project"] for line in lines)
+    assert lines[0].split() == ["key", "origin", "value"]
+    assert any(line.split()[:2] == ["daily.adjust", "project"] and line.endswith(" none") for line in lines)
     assert raypipe("config", "--changed", "--set", "run.dq=warn").out.count("\n") == 3
 
 
