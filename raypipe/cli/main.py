@@ -36,6 +36,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Model": {
         "splits": ("splits", "Cut sessions into folds that no label crosses, or verify a file of them."),
+        "select": ("select", "Choose the features of each fold, by nothing but the rows that train in it."),
         "train": ("train", "Fit one model without a search, and say how it did on unseen rows."),
         "promote": ("registry", "Put a judged bundle in use, if every gate passes."),
         "rollback": ("registry", "Put an earlier version of a model in use again."),

@@ -16,8 +16,8 @@ from raypipe.errors import UsageError
 
 if TYPE_CHECKING:
     from raypipe.config import Config
-    from raypipe.dataset.splits import Splits
     from raypipe.pipeline.model_inputs import Asked
+    from raypipe.pipeline.modeling import Splits
 
 __all__ = ["splits"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,20 +13,33 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raypipe import __version__
 from raypipe.calendar import calendar
 from raypipe.config import Config
 from raypipe.dataset.load import panel_of, target_of
 from raypipe.dataset.matrix import Panel, Target
+from raypipe.dataset.selection import SELECTION, Selection, select
 from raypipe.dataset.splits import FoldRows, Splits, cv_rows, fold_rows, holdout_rows, make_splits
 from raypipe.dataset.verify import verify_splits
 from raypipe.errors import PartitionError, StorageError, UsageError
+from raypipe.lake.manifest import Manifest
 from raypipe.lake.store import Lake
+from raypipe.pipeline.fingerprint import params_digest
 from raypipe.pipeline.model_inputs import Asked, load_rows, named_target
 from raypipe.pipeline.views import declared_tables
-from raypipe.schema.modeling import CvParams
+from raypipe.schema.modeling import CvParams, SelectionParams, TuneParams
 from raypipe.schema.targets import TARGETS, target_spec
 
-__all__ = ["Workspace", "publish", "read_bytes", "splits_target", "stored_targets", "target_name"]
+__all__ = [
+    "Selection",
+    "Splits",
+    "Workspace",
+    "publish",
+    "read_bytes",
+    "splits_target",
+    "stored_targets",
+    "target_name",
+]
 
 PANEL, TARGETS_TABLE, ONCE = "gold/model_panel", "gold/targets", "all"
 
@@ -166,6 +180,64 @@ class Workspace:
     def holdout_rows(self, splits: Splits) -> np.ndarray:
         """All usable rows of the hold-out, int64."""
         return holdout_rows(splits, self.panel, self.target, min_feature_share=self.cv.min_feature_share)
+
+    # --- features -------------------------------------------------------------------------------
+
+    def select(self, splits: Splits) -> Selection:
+        """Features of each fold under the configuration, with the seed and threads of the search."""
+        selection, tune = self.config.params["selection"], self.config.params["tune"]
+        assert isinstance(selection, SelectionParams)
+        assert isinstance(tune, TuneParams)
+        return select(
+            self.panel,
+            self.target,
+            splits,
+            selection,
+            tune.seed,
+            min_feature_share=self.cv.min_feature_share,
+            threads=tune.threads,
+        )
+
+    def write_selection(self, selection: Selection) -> None:
+        """Keep the verdicts on all features as `gold/selection` in the lake."""
+        params = self.config.params["selection"]
+        digest = hashlib.sha256(f"selection\n{params_digest(params)}\n{selection.sha256}".encode()).hexdigest()
+        manifest = Manifest(
+            table=SELECTION.name,
+            partition=ONCE,
+            fingerprint=digest[:32],
+            version=1,
+            params=params_digest(params),
+            schema=SELECTION.digest,
+            inputs={},
+            rows=selection.table.num_rows,
+            code_version=__version__,
+            facts={"splits_sha256": selection.splits_sha256, "data_sha256": selection.data_sha256},
+        )
+        Lake(self.config.lake.location).write(SELECTION, ONCE, selection.table, manifest)
+
+    def read_selection(self, path: Path, splits: Splits) -> Selection:
+        """The features of a file, held against the splits and the panel.
+
+        Raises
+        ------
+        UsageError
+            If the file is no selection, was made for other splits or rows, or names a feature that the panel lacks.
+        """
+        found = Selection.from_yaml(read_bytes(path))
+        for name in ("target", "data_sha256"):
+            if getattr(found, name) != getattr(splits, name):
+                msg = f"{path} was made for another {name.replace('_sha256', '')}"
+                raise UsageError(msg, hint="make it anew: raypipe select")
+        if found.splits_sha256 != splits.sha256:
+            msg = f"{path} was made for splits {found.splits_sha256[:12]}, not {splits.sha256[:12]}"
+            raise UsageError(msg, hint="make it anew: raypipe select")
+        named = {name for scopes in found.folds.values() for names in scopes.values() for name in names}
+        unknown = sorted(named - set(self.panel.features))
+        if unknown:
+            msg = f"{path} names {unknown[0]}, which {self.source} does not have"
+            raise UsageError(msg, hint="make it anew: raypipe select")
+        return found
 
     @cached_property
     def lacking(self) -> tuple[str, ...]:
