@@ -26,7 +26,7 @@ from raypipe.pipeline.study import StudyOutcome
 from raypipe.pipeline.study_data import StudyData, StudyView
 from raypipe.pipeline.sweep_plan import SweepPlan
 
-__all__ = ["CONFIGURATIONS", "SweepRecord", "read_sweep", "sweep_studies", "write_results", "write_sweep"]
+__all__ = ["CONFIGURATIONS", "SweepRecord", "read_best", "read_sweep", "sweep_studies", "write_results", "write_sweep"]
 
 RECORD_SCHEMA = BEST_SCHEMA = 1
 #: Columns of `configurations.parquet`.
@@ -150,6 +150,13 @@ def write_results(plan: SweepPlan, data: StudyData, studies: Sequence[StudyOutco
             best = {"schema": BEST_SCHEMA, "run_id": plan.run_id, "algorithm": algorithm, "space": space}
             text = json.dumps({**best, **_best(own, data)}, indent=1, sort_keys=True)
             store.put_bytes(f"{plan.key}/best_{algorithm}.json", text.encode())
+
+
+def read_best(plan: SweepPlan) -> dict[str, Any]:
+    """The files `best_{algorithm}.json`, by algorithm; of one without a winner there is none."""
+    store = open_store(plan.location)
+    keys = {algorithm: f"{plan.key}/best_{algorithm}.json" for algorithm, _ in plan.algorithms}
+    return {name: json.loads(store.read(key)) for name, key in keys.items() if store.stat(key) is not None}
 
 
 def _table(records: Sequence[StudyRecord]) -> pa.Table:
