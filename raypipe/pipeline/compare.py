@@ -21,7 +21,7 @@ Pair = list[Any]
 _SWEEP = re.compile(r"[0-9a-f]{12}")
 _SUMMARY = ("run_id", "kind", "status", "exit_code", "executor", "workers", "started_ns", "seconds", "code_version")
 _COUNTS = ("built", "failed", "rows", "bytes")
-#: Partitions that differ are counted; so many are named.
+#: Partitions that differ are counted by table; so many with another number of rows are named.
 _NAMED = 200
 #: Changes of a null share below this are not told.
 _SHARE = 0.001
@@ -86,11 +86,7 @@ def _of_record(record: RunRecord) -> dict[str, Any]:
         "config": _flat(record.config),
         "code": {"raypipe": record.code_version, **{f"stage {name}": v for name, v in record.versions.items()}},
         "machine": {**machine, **libraries},
-        "columns": {
-            f"{table}.{name}": column
-            for table, told in record.columns.items()
-            for name, column in told["columns"].items()
-        },
+        "columns": {table: told["columns"] for table, told in record.columns.items()},
         "drift": record.drift,
         "quality": [_said(finding) for finding in record.quality],
     }
@@ -175,14 +171,22 @@ def _differing(what: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> list[di
 def _partitions(a: Mapping[tuple[str, str], Any], b: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
     both = sorted(a.keys() & b.keys())
     changed = [key for key in both if a[key][0] != b[key][0]]
-    named = [{"table": t, "partition": p, "rows": [a[t, p][1], b[t, p][1]]} for t, p in changed[:_NAMED]]
+    resized = [key for key in changed if a[key][1] != b[key][1]]
     return {
         "only": [len(a.keys() - b.keys()), len(b.keys() - a.keys())],
         "both": len(both),
         "same_bytes": len(both) - len(changed),
-        "changed": named,
         "changed_n": len(changed),
+        "changed": [_changed_of(table, changed, resized) for table in dict.fromkeys(name for name, _ in changed)],
+        "resized_n": len(resized),
+        "resized": [{"table": t, "partition": p, "rows": [a[t, p][1], b[t, p][1]]} for t, p in resized[:_NAMED]],
     }
+
+
+def _changed_of(table: str, changed: list[tuple[str, str]], resized: list[tuple[str, str]]) -> dict[str, Any]:
+    own = [partition for name, partition in changed if name == table]
+    more = sum(name == table for name, _ in resized)
+    return {"table": table, "partitions": len(own), "resized": more, "first": own[0], "last": own[-1]}
 
 
 def _stages(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -199,13 +203,14 @@ def _stages(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _columns(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Columns whose state changed, or whose null share did."""
+    """Columns of tables that both wrote whose state changed, or whose null share did."""
     found = []
-    for name, one, other in _pairs(a, b):
-        states = [side["state"] if side else "varies" for side in (one, other)]
-        shares = [side["share"] if side else 0.0 for side in (one, other)]
-        if states[0] != states[1] or abs(shares[1] - shares[0]) >= _SHARE:
-            found.append({"column": name, "state": states, "null_share": shares})
+    for table in sorted(a.keys() & b.keys()):
+        for name, one, other in _pairs(a[table], b[table]):
+            states = [side["state"] if side else "varies" for side in (one, other)]
+            shares = [side["share"] if side else 0.0 for side in (one, other)]
+            if states[0] != states[1] or abs(shares[1] - shares[0]) >= _SHARE:
+                found.append({"column": f"{table}.{name}", "state": states, "null_share": shares})
     return found
 
 

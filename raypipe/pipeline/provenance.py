@@ -62,7 +62,7 @@ def origins(config: Config) -> dict[str, Any]:
 def repeat_command(command: str, config: Config) -> str:
     """The command with every value that it took from a file or the environment spelled out.
 
-    It does the same wherever it is started. Values that are masked must come from the environment again.
+    It needs no file and no variable to do the same. Values that are masked must come from the environment again.
     """
     masked = config.masked()
     lines = [command]

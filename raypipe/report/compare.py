@@ -29,7 +29,7 @@ def render_comparison(found: Mapping[str, Any]) -> str:
         runs=[{**run, "started": _moment(run["started_ns"])} for run in found["runs"]],
         verdict=verdict_of(found),
         partitions=found["partitions"],
-        changed=found["partitions"]["changed"][:_SHOWN],
+        resized=found["partitions"]["resized"][:_SHOWN],
         tables=[_padded(row, ("built", "failed", "rows", "bytes")) for row in found["tables"]],
         stages=found["stages"][:_SHOWN],
         settings=[(name, _texts(found[part])) for name, part in _SETTINGS if found[part]],
@@ -55,7 +55,7 @@ def verdict_of(found: Mapping[str, Any]) -> tuple[str, str]:
         partitions["both"]
     )
     parts += [f"{n:,} by the {who} alone" for n, who in zip(only, ("first", "second"), strict=True) if n]
-    lists = (("config", "value"), ("columns", "column"), ("features", "feature"), ("gates", "gate"))
+    lists = (("config", "configuration value"), ("columns", "column"), ("features", "feature"), ("gates", "gate"))
     other = [counted(len(found[name]), what) for name, what in lists if found[name]]
     said = "; ".join([", ".join(parts), *([f"{', '.join(other)} changed"] if other else [])])
     worse = any(_turned(row) for row in found["gates"]) or found["quality"]["new"]

@@ -15,6 +15,8 @@ _LONGEST = 600
 _PLAIN_ROLES = ("key", "time", "id", "meta", "qa", "vintage")
 _HOUR_NS, _DAY_NS = 3_600 * 10**9, 86_400 * 10**9
 _NO_SKILL = 0.5
+#: The worst first.
+_GRADES = ("bad", "warn", "soft", "good")
 
 
 def clipped(value: Any, most: int = _LONGEST) -> str:
@@ -85,12 +87,21 @@ def leakage_section(verdicts: Sequence[Mapping[str, Any]], now_ns: int, code_ver
             "age": age(found["at_ns"], now_ns),
             "same_code": found["code_version"] == code_version,
             "said": ", ".join(f"{n:,} {verdict}" for verdict, n in sorted(found["verdicts"].items())),
-            "grade": "bad" if found["bad"] else "warn" if found["problems"] else "good",
+            "grade": _grade(found),
             "bad": [clipped(name, 80) for name in found["bad"][:20]],
         }
         for found in verdicts
     ]
-    return sorted(rows, key=lambda row: (("bad", "warn", "good").index(row["grade"]), row["table"]))
+    return sorted(rows, key=lambda row: (_GRADES.index(row["grade"]), row["table"]))
+
+
+def _grade(found: Mapping[str, Any]) -> str:
+    """A word of the style sheet; ``soft`` where there was no row to look at."""
+    if found["bad"]:
+        return "bad"
+    if found["problems"]:
+        return "warn"
+    return "soft" if set(found["verdicts"]) <= {"unproved"} else "good"
 
 
 def models_section(models: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:

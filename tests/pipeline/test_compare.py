@@ -82,7 +82,8 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "code": ({"code_version": "2"}, {"code"}),
     "stage": ({"versions": {"daily": 2}}, {"code"}),
     "library": ({"machine": {"cpus": 2, "libraries": {"numpy": "3"}}}, {"machine"}),
-    "columns": ({"columns": {}}, {"columns"}),
+    "columns": ({"columns": {"gold/x": {"columns": {}}}}, {"columns"}),
+    "no such table": ({"columns": {}}, set()),
     "features": ({"drift": {"gold/x": {"features": {"x": summarise(np.arange(50.0, 900.0))}}}}, {"features"}),
     "quality": ({"quality": []}, {"quality"}),
 }

@@ -15,13 +15,15 @@ def found(**changes: Any) -> dict[str, Any]:
     """Two runs with a difference of every kind."""
     run = {"run_id": "a", "kind": "tables", "status": "done", "exit_code": 0, "executor": "serial", "workers": 1}
     run |= {"started_ns": 1_762_128_000_000_000_000, "seconds": 2.5, "code_version": "1"}
-    changed = [{"table": "silver/daily", "partition": "2025-01-02", "rows": [10, 11]}]
+    partitions: dict[str, Any] = {"only": [0, 1], "both": 2, "same_bytes": 1, "changed_n": 1, "resized_n": 1}
+    partitions["changed"] = [{"table": "silver/daily", "partitions": 1, "resized": 1, "first": "a", "last": "a"}]
+    partitions["resized"] = [{"table": "silver/daily", "partition": "2025-01-02", "rows": [10, 11]}]
     moved = {"median_before": 1.0, "median_after": None, "nulls_before": 0.0, "nulls_after": 1.0}
     stage = {"partitions": [2, 2], "cpu_seconds_each": [1.0, 2.0], "ratio": 2.0, "peak_rss_bytes": [5, 6]}
     plain = {
         "runs": [run, {**run, "run_id": "b", "seconds": None, "started_ns": None}],
         "tables": [{"table": "silver/daily", "built": [2, None], "rows": [20, None]}],
-        "partitions": {"only": [0, 1], "both": 2, "same_bytes": 1, "changed": changed, "changed_n": 1},
+        "partitions": partitions,
         "stages": [{"stage": "daily", **stage}, {"stage": "weekly", **stage, "ratio": None}],
         "config": [{"key": "daily.adjust", "values": ["splits", None]}],
         "code": [{"key": "raypipe", "values": ["1", "2"]}],
@@ -35,7 +37,15 @@ def found(**changes: Any) -> dict[str, Any]:
 
 
 SAME = {name: [] for name in ("tables", "stages", "config", "code", "machine", "columns", "features", "gates")} | {
-    "partitions": {"only": [0, 0], "both": 3, "same_bytes": 3, "changed": [], "changed_n": 0},
+    "partitions": {
+        "only": [0, 0],
+        "both": 3,
+        "same_bytes": 3,
+        "changed": [],
+        "changed_n": 0,
+        "resized": [],
+        "resized_n": 0,
+    },
     "quality": {"new": [], "gone": []},
 }
 
@@ -45,9 +55,9 @@ SAME = {name: [] for name in ("tables", "stages", "config", "code", "machine", "
     [
         (SAME, "good", "3 partitions built by both, all of them equal to the last bit."),
         (SAME | {"code": [{"key": "raypipe", "values": ["1", "2"]}]}, "good", "equal to the last bit."),
-        (SAME | {"config": [{"key": "k", "values": [1, 2]}]}, "warn", "; 1 value changed."),
+        (SAME | {"config": [{"key": "k", "values": [1, 2]}]}, "warn", "; 1 configuration value changed."),
         (SAME | {"quality": {"new": ["x"], "gone": []}}, "bad", "last bit."),
-        ({}, "bad", "2 partitions built by both, 1 of them differ, 1 by the second alone; 1 value, 1 column, "),
+        ({}, "bad", "2 partitions built by both, 1 of them differ, 1 by the second alone; 1 configuration value, "),
         (
             {
                 "gates": [{"gate": "auc", "value": [0.5, 0.7], "passed": [False, True]}],

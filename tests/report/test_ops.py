@@ -46,7 +46,8 @@ def renamed(values: dict[str, Any]) -> dict[str, Any]:
     return {f"{HOSTILE}{i}": value for i, value in enumerate(values.values())}
 
 
-def test_hostile_text_in_every_field_stays_text() -> None:
+def hostile_page() -> str:
+    """A page of which every field holds the hostile text."""
     run = with_text(whole_record(), HOSTILE)
     for name in ("config", "columns", "drift", "lineage", "versions"):
         run[name] = renamed(run[name])
@@ -70,7 +71,11 @@ def test_hostile_text_in_every_field_stays_text() -> None:
         one["auc_by_strategy"] = {HOSTILE: 0.5}
     for one in around.models["sweeps"]:
         one["studies"] = {HOSTILE: 1}
-    text = render_run(run, {HOSTILE: {"2025-11-03": "built"}, f"{HOSTILE}2": {HOSTILE: "built"}}, around)
+    return render_run(run, {HOSTILE: {"2025-11-03": "built"}, f"{HOSTILE}2": {HOSTILE: "built"}}, around)
+
+
+def test_hostile_text_in_every_field_stays_text() -> None:
+    text = hostile_page()
     check_harmless(text)
     assert text.count("&lt;script&gt;alert(1)") > 40
     assert "<script" not in text
