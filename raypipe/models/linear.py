@@ -88,16 +88,20 @@ class Scaler:
         """Mean and deviation of each column of float32 (n, features)."""
         known = ~np.isnan(x)
         count = np.maximum(known.sum(axis=0), 1)
-        mean = np.where(known, x, 0).sum(axis=0, dtype=np.float64) / count
-        sd = np.sqrt((np.where(known, x - mean, 0) ** 2).sum(axis=0) / count)
+        mean = x.sum(axis=0, dtype=np.float64, where=known) / count
+        away: np.ndarray = x - mean
+        away[~known] = 0.0
+        sd = np.sqrt(np.einsum("ij,ij->j", away, away) / count)
         flat = np.fmin.reduce(x, axis=0) == np.fmax.reduce(x, axis=0)
         return cls(mean, np.where(flat, 0.0, sd))
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Standardise, clip, and put 0 for nulls: float64 (n, features)."""
-        scaled = (x - self.mean) / np.where(self.sd > 0, self.sd, np.inf)
-        clipped: np.ndarray = np.nan_to_num(np.clip(scaled, -CLIP, CLIP), nan=0.0)
-        return clipped
+        scaled: np.ndarray = x - self.mean
+        scaled /= np.where(self.sd > 0, self.sd, np.inf)
+        np.clip(scaled, -CLIP, CLIP, out=scaled)
+        scaled[np.isnan(scaled)] = 0.0
+        return scaled
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,6 +12,7 @@ import numpy as np
 
 from raypipe.dataset.matrix import Panel, Target
 from raypipe.errors import UsageError
+from raypipe.evaluation.scores import log_loss
 from raypipe.models.model import Fitted
 
 __all__ = ["ALPHAS", "choose_alpha", "inner_parts"]
@@ -44,8 +45,8 @@ def choose_alpha(
     if len(parts) < 2:  # noqa: PLR2004 - one loss has no error
         msg = f"{len(np.unique(panel.session_id[rows]))} sessions are too few to choose a penalty by"
         raise UsageError(msg, hint="train on more history, or give --alpha")
-    losses = np.array([[_loss(panel, target, part, fit, alpha) for part in parts] for alpha in ALPHAS])
-    mean, error = losses.mean(axis=1), losses.std(axis=1, ddof=1) / np.sqrt(len(parts))
+    losses = np.array([_losses(panel, target, part, fit) for part in parts])
+    mean, error = losses.mean(axis=0), losses.std(axis=0, ddof=1) / np.sqrt(len(parts))
     best = int(mean.argmin())
     return ALPHAS[int(np.flatnonzero(mean <= mean[best] + error[best])[-1])]
 
@@ -64,16 +65,16 @@ def inner_parts(panel: Panel, target: Target, rows: np.ndarray) -> Iterator[tupl
             yield train, test
 
 
-def _loss(
+def _losses(
     panel: Panel,
     target: Target,
     part: tuple[np.ndarray, np.ndarray],
     fit: Callable[[np.ndarray, np.ndarray, float], Fitted],
-    alpha: float,
-) -> float:
-    from raypipe.evaluation.scores import log_loss
-
+) -> list[float]:
+    """Of each penalty, on the rows that test."""
     train, test = part
-    y = target.y[test].astype(np.float64)
-    p = fit(panel.x[train], target.y[train], alpha).predict(panel.x[test]).astype(np.float64)
-    return log_loss(y, p) if target.kind == "class" else float(np.square(y - p).mean())
+    x, y, x_test, y_test = panel.x[train], target.y[train], panel.x[test], target.y[test].astype(np.float64)
+    predicted = [fit(x, y, alpha).predict(x_test).astype(np.float64) for alpha in ALPHAS]
+    if target.kind == "class":
+        return [log_loss(y_test, p) for p in predicted]
+    return [float(np.square(y_test - p).mean()) for p in predicted]
