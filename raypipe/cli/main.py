@@ -40,7 +40,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "tune": ("tune", "Search configurations of models, over all symbols and for each."),
         "train": ("train", "Fit one model without a search, and say how it did on unseen rows."),
         "stack": ("stack", "Stack the winners of a run, refit them, and write a bundle."),
-        "stack": ("stack", "Stack the winners of a run, refit them, and write a bundle."),
+        "holdout": ("holdout", "Judge a bundle on sessions that it was neither trained nor chosen on."),
         "promote": ("registry", "Put a judged bundle in use, if every gate passes."),
         "rollback": ("registry", "Put an earlier version of a model in use again."),
         "predict": ("predict", "Predict sessions by the model in use, into gold/predictions."),
