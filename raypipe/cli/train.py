@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from raypipe.pipeline.model_inputs import Asked
     from raypipe.pipeline.modeling import Workspace
     from raypipe.pipeline.train import Trained
+    from raypipe.pipeline.train_recipe import Recipe
 
 __all__ = ["train"]
 
@@ -42,12 +43,18 @@ _PENALTIES = ("none", "ridge", "lasso", "elasticnet", "l1", "l2")
     click.Option(["--params-from"], type=PATH, metavar="FILE", help="Parameters of a best_{algorithm}.json."),
     click.Option(["--n-folds"], type=click.IntRange(2), metavar="N", help="Test blocks, if there is no --splits."),
     click.Option(["--splits"], type=PATH, metavar="FILE", help="Folds of this file, verified first."),
-    *data_options(),
+    click.Option(
+        ["--data-path", "--table", "--input-dir", "data_path"],
+        metavar="TABLE|FILE|DIR",
+        help="Features from this table, file or folder; else silver/technical_features.",
+    ),
+    *data_options()[1:],
     symbols_option(),
     click.Option(["--seed"], type=click.IntRange(0), metavar="N", help="Of everything random: tune.seed."),
     click.Option(["--output-dir"], type=PATH, metavar="DIR", help="models otherwise."),
+    click.Option(["--dry-run"], is_flag=True, help="Only show what would be fitted on which rows."),
 )
-def train(app: App, output_dir: Path | None, **options: Any) -> int:
+def train(app: App, output_dir: Path | None, dry_run: bool, **options: Any) -> int:
     """Fit, score and write one model."""
     from raypipe.pipeline.train import train_model, write_trained
     from raypipe.pipeline.train_recipe import recipe_of
@@ -62,11 +69,30 @@ def train(app: App, output_dir: Path | None, **options: Any) -> int:
     tune = config.params["tune"]
     recipe = recipe_of(**options, seed=getattr(tune, "seed", 42), threads=getattr(tune, "threads", 1))
     workspace, folds = _rows(config, asked, splits, target, recipe.model_type)
+    if dry_run:
+        return _plan(app, recipe, workspace, folds)
     share = workspace.cv.min_feature_share
     trained = train_model(workspace.panel, workspace.target, folds, recipe, min_feature_share=share)
     folder, results = write_trained(trained, output_dir or Path("models"))
     said = [f"wrote {folder} and {results}"]
     app.show({"model": str(folder), "file": str(results), "results": trained.results}, [*_lines(trained), *said])
+    return 0
+
+
+def _plan(app: App, recipe: Recipe, workspace: Workspace, splits: Any) -> int:
+    """What would be fitted, and on which rows."""
+    parts = [{"id": one.id, "n_train": len(one.train), "n_test": len(one.test)} for one in workspace.fold_rows(splits)]
+    facts = {
+        "algorithm": recipe.family.name,
+        "target": workspace.target.name,
+        "source": workspace.source,
+        "features": len(workspace.panel.features),
+        "rows": len(workspace.cv_rows(splits)),
+        "splits_sha256": splits.sha256,
+    }
+    lines = [*(f"{name}: {value}" for name, value in facts.items()), ""]
+    rows = [tuple(part.values()) for part in parts]
+    app.show({**facts, "folds": parts}, [*lines, *table(("fold", "train rows", "test rows"), rows)])
     return 0
 
 

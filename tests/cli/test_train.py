@@ -79,6 +79,17 @@ def test_folds_of_a_file_and_parameters_of_a_search(call, root):
     assert (root / "models" / "classifier" / "model.ubj").is_file()
 
 
+def test_a_dry_run_fits_and_writes_nothing(call, root):
+    code, out, err = call("train", *PANEL, "--n-folds", 2, "--output-dir", "dry", "--dry-run", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["algorithm"], found["target"], len(found["folds"])) == ("lightgbm", "direction_1d", 2)
+    assert not (root / "dry").exists()
+    text = call("train", *PANEL, "--n-folds", 2, "--dry-run")[1]
+    assert "source: gold/panel_technical" in text
+    assert text.splitlines()[-1].split() == ["2", *(str(found["folds"][1][name]) for name in ("n_train", "n_test"))]
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
