@@ -54,7 +54,7 @@ def compare_runs(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         "partitions": _partitions(a["outcomes"], b["outcomes"]),
         "stages": _stages(a["stages"], b["stages"]),
         "config": _values(a["config"], b["config"]),
-        "code": _values(a["code"], b["code"]),
+        "code": _values(*_shared(a["code"], b["code"])),
         "machine": _values(a["machine"], b["machine"]),
         "columns": _columns(a["columns"], b["columns"]),
         "features": _features(a["drift"], b["drift"]),
@@ -156,6 +156,12 @@ def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterable[tuple[str, An
 
 def _values(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"key": name, "values": [one, other]} for name, one, other in _pairs(a, b) if one != other]
+
+
+def _shared(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What both have: a stage that one run did not need has not changed."""
+    names = a.keys() & b.keys()
+    return {name: a[name] for name in names}, {name: b[name] for name in names}
 
 
 def _differing(what: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ def render_comparison(found: Mapping[str, Any]) -> str:
         verdict=verdict_of(found),
         partitions=found["partitions"],
         resized=found["partitions"]["resized"][:_SHOWN],
-        tables=[_padded(row, ("built", "failed", "rows", "bytes")) for row in found["tables"]],
+        tables=[row for row in (_padded(row, _COUNTS) for row in found["tables"]) if _counts_differ(row)],
         stages=found["stages"][:_SHOWN],
         settings=[(name, _texts(found[part])) for name, part in _SETTINGS if found[part]],
         columns=found["columns"][:_SHOWN],
@@ -43,6 +43,7 @@ def render_comparison(found: Mapping[str, Any]) -> str:
     )
 
 
+_COUNTS = ("built", "failed", "rows")
 _SETTINGS = (("Configuration", "config"), ("Code", "code"), ("Machine and libraries", "machine"))
 
 
@@ -66,6 +67,10 @@ def _turned(row: Mapping[str, Any]) -> bool:
     """Whether a gate that passed does no more."""
     before, after = row.get("passed", (None, None))
     return before is True and after is not True
+
+
+def _counts_differ(row: Mapping[str, Any]) -> bool:
+    return any(row[name][0] != row[name][1] for name in _COUNTS)
 
 
 def _padded(row: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
