@@ -19,19 +19,16 @@ from raypipe.calendar import calendar
 from raypipe.dataset.matrix import Panel, Target
 from raypipe.dataset.splits import usable_rows
 from raypipe.dataset.splits_file import Splits
-from raypipe.errors import PartitionError, UsageError
+from raypipe.errors import UsageError
 from raypipe.evaluation.books import Book
-from raypipe.features.bars_1d import BARS_1D
 from raypipe.lake.objects import ObjectStore
-from raypipe.lake.store import Lake
 from raypipe.pipeline.bundle import Bundle, Predictions
 from raypipe.pipeline.holdout_scores import Judged, Market, Rows, Trials, book_scores, row_scores
 from raypipe.pipeline.looks import earlier_looks, record_look
 from raypipe.report.gates import Gate, decide, thresholds_of, verdict_of
-from raypipe.schema.frames import floats
 from raypipe.schema.modeling import HoldoutParams
 
-__all__ = ["Case", "Verdict", "Window", "judge", "market_of", "window_of"]
+__all__ = ["Case", "Verdict", "Window", "judge", "window_of"]
 
 SCHEMA = 1
 
@@ -62,6 +59,8 @@ class Case:
         Prices, and what was tried before.
     multiplicity
         `multiplicity.parquet` of the run.
+    min_feature_share
+        Share of its features that a usable row has.
     """
 
     name: str
@@ -73,6 +72,7 @@ class Case:
     market: Market
     trials: Trials
     multiplicity: pa.Table
+    min_feature_share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +135,7 @@ def _rows_in(case: Case) -> tuple[np.ndarray, np.ndarray]:
     days = case.panel.sessions[case.panel.session_id]
     inside = (days >= np.datetime64(case.window.start)) & (days <= np.datetime64(case.window.end))
     rows = np.flatnonzero(inside)
-    return rows, usable_rows(case.panel, case.target)[rows]
+    return rows, usable_rows(case.panel, case.target, case.min_feature_share)[rows]
 
 
 # --- judging -------------------------------------------------------------------------------------
@@ -253,23 +253,7 @@ def _search(multiplicity: pa.Table) -> Judged:
     return Judged({"pbo": value, "best_of_n": {"winners": len(pooled), "p_values": p_values}}, why)
 
 
-# --- prices and predictions ----------------------------------------------------------------------
-
-
-def market_of(lake: Lake, panel: Panel) -> Market:
-    """Total-return opens of the panel's symbols, over its sessions and two more."""
-    places = calendar().places(panel.sessions.astype("datetime64[D]").astype(np.int64))
-    opens = np.full((len(places) + 2, len(panel.symbols)), np.nan)
-    for i, symbol in enumerate(panel.symbols):
-        try:
-            bars = lake.read(BARS_1D, symbol, ("session", "open", "div_factor"))
-        except PartitionError as error:
-            return Market(len(panel.symbols), None, f"no daily bars of {symbol}: {error.message}")
-        days = bars["session"].combine_chunks().view(pa.int32()).to_numpy()
-        at = calendar().places(days) - places[0]
-        inside = (at >= 0) & (at < len(opens))
-        opens[at[inside], i] = (floats(bars["open"]) * floats(bars["div_factor"]))[inside]
-    return Market(len(panel.symbols), opens)
+# --- predictions ---------------------------------------------------------------------------------
 
 
 def _table(case: Case, rows: Rows, book: Book | None) -> pa.Table:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from raypipe.dataset.matrix import Panel, Target
-from raypipe.dataset.splits import fold_rows
+from raypipe.dataset.splits import FoldRows, fold_rows
 from raypipe.dataset.splits_file import Splits
 from raypipe.errors import DataQualityError, UsageError
 from raypipe.lake.location import Location
@@ -38,9 +39,11 @@ def trials_of(
     location: Location,
     bundle: Bundle,
     splits: Splits,
-    data: tuple[Panel, Target],
+    data: Rowwise,
     market: Market,
     params: HoldoutParams,
+    *,
+    min_feature_share: float = 0.5,
 ) -> Trials:
     """Count what was tried, and hold the book of each complete pooled configuration over its out-of-fold sessions.
 
@@ -56,6 +59,8 @@ def trials_of(
         Prices by the panel's sessions.
     params
         Costs.
+    min_feature_share
+        Share of its features that a usable row has.
 
     Returns
     -------
@@ -63,24 +68,24 @@ def trials_of(
     """
     tried, run_id = bundle.meta["trials"], bundle.note["run_id"]
     raw = int(tried["configurations"]) + int(tried["strategies"])
+    if splits.scheme == "cpcv":
+        return Trials(raw, _NONE, "combinations of folds test a row several times: there is no one book out of fold")
     try:
         run = read_run(location, run_id, bundle.note["algorithms"])
         then = known_until(*data, dt.date.fromisoformat(bundle.note["data_end"]))
-        books = _books(run, splits, then, market, params)
+        folds = fold_rows(splits, *then, min_feature_share=min_feature_share)
+        books = _books(run, folds, then, market, params)
     except (UsageError, DataQualityError) as error:
         return Trials(raw, _NONE, f"the studies of run {run_id} cannot be used: {error}")
     return Trials(raw, _NONE, books) if isinstance(books, str) else Trials(raw, books)
 
 
 def _books(
-    run: RunStudies, splits: Splits, data: tuple[Panel, Target], market: Market, params: HoldoutParams
+    run: RunStudies, folds: Sequence[FoldRows], data: Rowwise, market: Market, params: HoldoutParams
 ) -> np.ndarray | str:
     """Net returns (candidates, sessions); or why there are none."""
     panel, target = data
-    if splits.scheme == "cpcv":
-        return "combinations of folds test a row several times: there is no one book out of fold"
-    fold = fold_numbers(panel.rows, fold_rows(splits, panel, target))
-    rows = np.flatnonzero(fold > 0)
+    rows = np.flatnonzero(fold_numbers(panel.rows, folds) > 0)
     told = [
         checked_row(record, one.i, panel.rows)[rows]
         for (_, scope), record in sorted(run.studies.items())
