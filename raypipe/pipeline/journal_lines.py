@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
@@ -86,7 +87,7 @@ class ConfigResult:
     def rounds(self) -> int:
         """Rounds for a fit on all rows: the median over the folds that ran; 0 if the family has none."""
         known = [one for one in self.fold_rounds if one is not None]
-        return int(np.median(known)) if known else 0
+        return round(statistics.median(known)) if known else 0
 
     @property
     def value_se(self) -> float | None:

@@ -196,12 +196,11 @@ def _best_of_n_p(study: StudyRecord, data: StudyData) -> float | None:
         if len(fold.train):
             fold_id[fold.test] = fold.id
             times[fold.test] += 1
-    told = [one.i for one in study.configs if one.state != "failed"]
-    if times.max(initial=0) > 1 or not told:
+    if times.max(initial=0) > 1 or not study.configs:
         return None
     rows = data.rows_of(study.header.scope)
     found = best_of_n(
-        np.stack([study.oof(i) for i in told]),
+        np.stack([study.oof(one.i) for one in study.configs]),
         view.y,
         fold_id,
         view.session_id,
@@ -209,6 +208,5 @@ def _best_of_n_p(study: StudyRecord, data: StudyData) -> float | None:
         horizon=data.horizon,
         kind=data.kind,
         one_symbol=view.one_symbol,
-        seed=study.header.seed,
     ).p_value
     return None if math.isnan(found) else found

@@ -198,7 +198,7 @@ def test_the_best_of_an_algorithm(whole):
     assert best["best_auc"] == pooled.value
     assert set(best["hyperparameters"]) == {POOLED, *SYMBOLS}
     assert best["hyperparameters"][POOLED] == pooled.params
-    assert best["rounds"][POOLED] == int(np.median(pooled.fold_rounds))
+    assert best["rounds"][POOLED] == round(float(np.median(pooled.fold_rounds)))
     assert 0 < best["best_of_n_p"] < 0.05  # there is something to find
 
 
