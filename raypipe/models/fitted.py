@@ -188,7 +188,7 @@ def _read_note(model: str, folder: Path) -> dict[str, Any]:
             note["schema"] == 1 and isinstance(note["features"], int) and note["task"] in {"class", "regression"}
         )
         plain_names = all(Path(name).name == name and not name.startswith(".") for name in note["files"])
-        wanted = note["model"] == model and bool(note["files"])
+        wanted = note["model"] == model and isinstance(note["files"], dict) and bool(note["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"there is no readable note on a model: {type(error).__name__}"
         raise ModelError(msg, file=str(path), hint="give the folder that a model was stored in") from error

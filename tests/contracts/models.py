@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -166,6 +167,17 @@ def a_forged_file_is_refused(case: Case, folder: Path) -> None:
             case.model.load(folder, case.task, FEATURES + 1)
 
 
+def a_garbled_note_is_refused(case: Case, folder: Path) -> None:
+    names = fitted_once(case).save(folder)
+    note = json.loads((folder / names[-1]).read_text(encoding="utf-8"))
+    wrong = [{**note, "files": list(note["files"])}, {**note, "files": {}}, {**note, "files": {"../x": "0"}}]
+    wrong += [{**note, "model": "other"}, {**note, "task": ["class"]}, {**note, "features": "9"}, {**note, "schema": 2}]
+    for garbled in [*wrong, [], None, {}]:
+        (folder / names[-1]).write_text(json.dumps(garbled), encoding="utf-8")
+        with pytest.raises(ModelError):
+            read_fitted(case.model.name, case.model.load, folder)
+
+
 def other_columns_are_refused(case: Case, folder: Path) -> None:
     x, _ = made(case.task)
     fitted = fitted_once(case)
@@ -255,6 +267,7 @@ CHECKS: dict[str, Callable[[Case, Path], None]] = {
         no_file_is_a_pickle,
         a_spoiled_file_is_refused,
         a_forged_file_is_refused,
+        a_garbled_note_is_refused,
         other_columns_are_refused,
         rows_that_cannot_be_fitted_are_refused,
         one_label_gives_a_constant,

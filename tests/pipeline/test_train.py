@@ -259,7 +259,7 @@ def test_a_penalty_knows_its_training_rows_only():
 
 
 def test_noise_gets_the_largest_penalty_and_the_results_name_it():
-    panel, target, splits = planted("class", signal=0.0)
+    panel, target, splits = planted("class", signal=0.0, symbols=2)
     found = train_model(panel, target, splits, recipe_of("logistic", tune_alpha=True)).results
     assert found["params"]["hyperparameters"]["l2"] == ALPHAS[-1]
     assert all(one["alpha"] in ALPHAS for one in found["folds"])
