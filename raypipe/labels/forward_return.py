@@ -18,7 +18,7 @@ from raypipe.schema.frames import floats, nullable
 from raypipe.schema.spec import Column, Table
 from raypipe.schema.tables import SESSION, SYMBOL
 
-__all__ = ["FAMILY", "ForwardLabelsParams", "table"]
+__all__ = ["FAMILY", "ForwardLabelsParams", "labels_of", "table"]
 
 _BARS, _UNIVERSE = "silver/bars_1d", "silver/universe"
 #: How many sessions an exit waits for a bar.
@@ -102,7 +102,7 @@ def compute(inputs: Inputs, params: ForwardLabelsParams) -> Result:
     if not parts or universe is None or not universe.num_rows:
         return Result(spec.empty())
     last = int(calendar().places(_days(universe)).max())
-    return Result(pa.concat_tables([_labels(rows, last, params) for rows in parts]))
+    return Result(pa.concat_tables([labels_of(rows, last, params) for rows in parts]))
 
 
 def _days(rows: pa.Table) -> np.ndarray:
@@ -142,7 +142,8 @@ class _Bars:
         return price, np.where(settled, exit_ns, _NEVER), np.where(settled, closes, _NEVER)
 
 
-def _labels(rows: pa.Table, last: int, params: ForwardLabelsParams) -> pa.Table:
+def labels_of(rows: pa.Table, last: int, params: ForwardLabelsParams) -> pa.Table:
+    """The labels of one symbol's bars (session, symbol, open, close, div_factor); ``last``: where all data end."""
     factor, place = floats(rows["div_factor"]), calendar().places(_days(rows))
     bars = _Bars(place, floats(rows["open"]) * factor, floats(rows["close"]) * factor, last)
     entered = np.append(place[1:] == place[:-1] + 1, False)

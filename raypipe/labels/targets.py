@@ -22,7 +22,7 @@ from raypipe.schema.spec import Column, Table
 from raypipe.schema.tables import SESSION, SYMBOL
 from raypipe.schema.targets import TARGETS, TargetSpec
 
-__all__ = ["FAMILY", "TargetsParams", "table"]
+__all__ = ["FAMILY", "TargetsParams", "table", "targets_of"]
 
 _BARS, _UNIVERSE, _FORWARD = "silver/bars_1d", "silver/universe", "gold/forward_labels"
 #: Daily returns, the row's own the last, that a row's own past is made of.

@@ -21,11 +21,12 @@ from raypipe.dataset.matrix import Panel, Target
 from raypipe.dataset.selection import SELECTION, Selection, select
 from raypipe.dataset.splits import FoldRows, Splits, cv_rows, fold_rows, holdout_rows, make_splits
 from raypipe.dataset.verify import verify_splits
-from raypipe.errors import PartitionError, StorageError, UsageError
+from raypipe.errors import StorageError, UsageError
 from raypipe.lake.manifest import Manifest
 from raypipe.lake.store import Lake
 from raypipe.pipeline.fingerprint import params_digest
 from raypipe.pipeline.model_inputs import Asked, load_rows, named_target
+from raypipe.pipeline.model_targets import stored_targets
 from raypipe.pipeline.views import declared_tables
 from raypipe.schema.modeling import CvParams, SelectionParams, TuneParams
 from raypipe.schema.targets import TARGETS, target_spec
@@ -41,7 +42,7 @@ __all__ = [
     "target_name",
 ]
 
-PANEL, TARGETS_TABLE, ONCE = "gold/model_panel", "gold/targets", "all"
+PANEL, ONCE = "gold/model_panel", "all"
 
 
 def target_name(target: str, horizon: int | None = None) -> str:
@@ -257,30 +258,6 @@ def _stored_panel(config: Config) -> Panel:
         raise UsageError(msg, hint="name one with --symbols-file, or --data-path for another table")
     spec = declared_tables(config)[PANEL]
     return panel_of(Lake(config.lake.location).read(spec, ONCE), name=PANEL)
-
-
-def stored_targets(config: Config, target: str, symbols: tuple[str, ...]) -> pa.Table:
-    """One target of `gold/targets`, for those of the symbols that have it.
-
-    Raises
-    ------
-    PartitionError
-        If no symbol has targets.
-    UsageError
-        If there is no such target.
-    """
-    wanted = target_spec(target)
-    spec = declared_tables(config)[TARGETS_TABLE]
-    if wanted.name not in spec:
-        msg = f"{wanted.name} needs a horizon that forward_labels.horizons does not have"
-        raise UsageError(msg, hint=f"add {wanted.horizon} to forward_labels.horizons, then: raypipe run")
-    lake = Lake(config.lake.location)
-    there = [name for name in lake.partitions(spec) if name in set(symbols)]
-    if not there:
-        msg = "no symbol of the panel has targets"
-        raise PartitionError(msg, hint="build them: raypipe run", table=TARGETS_TABLE)
-    columns = ("session", "symbol", wanted.start_column, wanted.name, wanted.end_column)
-    return pa.concat_tables([lake.read(spec, name, columns) for name in there]).unify_dictionaries()
 
 
 def _symbols(rows: pa.Table, listed: tuple[str, ...]) -> tuple[str, ...]:
