@@ -144,7 +144,8 @@ def _executor(config: Config, plan: SweepPlan) -> SweepExecutor:
 
 @contextmanager
 def _watch(app: App, plan: SweepPlan) -> Iterator[Watch]:
-    from raypipe.cli.tune_progress import LineWatch, live_watch
+    from raypipe.cli.tune_progress import live_watch
+    from raypipe.pipeline.sweep_progress import LineWatch
 
     if not app.bars:
         yield LineWatch(len(plan.jobs) + len(plan.skipped), app.notes.info, app.notes.warning)

@@ -11,11 +11,11 @@ import pytest
 
 from raypipe.cli import tune as tune_module
 from raypipe.cli.main import main
-from raypipe.cli.tune_progress import LineWatch
 from raypipe.config import load_config
 from raypipe.dataset.selection import POOLED, Selection
 from raypipe.pipeline.modeling import Workspace
 from raypipe.pipeline.study import StudyOutcome
+from raypipe.pipeline.sweep_progress import LineWatch
 from raypipe.pipeline.sweep_run import ProcessSweep, SerialSweep
 from tests.pipeline.model_lake import SETS, make_lake
 
