@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 
 from raypipe.calendar import calendar
-from raypipe.errors import SchemaError
 from raypipe.labels.forward_return import ForwardLabelsParams
 from raypipe.schema.family import Family, Inputs, Params, Read, Result, shared
 from raypipe.schema.frames import floats, nullable
@@ -130,20 +129,13 @@ def targets_of(bars: pa.Table, forward: pa.Table, last: int, params: TargetsPara
     bars
         Columns ``session, symbol, close, div_factor``, sorted by session.
     forward
-        Rows of `gold/forward_labels` of the same sessions.
+        Rows of `gold/forward_labels`; a bar that has none there is not settled yet.
     last
         Place in the calendar where all data end.
     params
         Which targets.
-
-    Raises
-    ------
-    SchemaError
-        If the forward labels are not those of the bars.
     """
-    if not np.array_equal(_days(bars), _days(forward)):
-        msg = f"{forward.num_rows} forward labels beside {bars.num_rows} bars, or of other sessions"
-        raise SchemaError(msg, hint="build gold/forward_labels again", partition=str(bars["symbol"][0]))
+    forward = _beside(bars, forward)
     past = _Past(calendar().places(_days(bars)), floats(bars["close"]) * floats(bars["div_factor"]))
     columns: dict[str, Any] = {}
     for spec in specs(params):
@@ -172,6 +164,14 @@ def targets_of(bars: pa.Table, forward: pa.Table, last: int, params: TargetsPara
             "label_known_ns": nullable(known, null=known == _NEVER),
         }
     )
+
+
+def _beside(bars: pa.Table, forward: pa.Table) -> pa.Table:
+    """The forward labels of each bar, null where it has none."""
+    ours, theirs = _days(bars), _days(forward)
+    place = np.searchsorted(theirs, ours)
+    there = np.append(theirs, -1)[place] == ours
+    return forward.take(pa.array(np.where(there, place, 0), mask=~there))
 
 
 # --- targets of closes -------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raypipe.errors import SchemaError, UsageError
+from raypipe.errors import UsageError
 from raypipe.labels import forward_return
 from raypipe.labels.targets import FAMILY, TargetsParams, compute, table, targets_of
 from raypipe.schema.family import Inputs
@@ -105,10 +105,15 @@ def test_the_table_holds_what_it_declares():
     assert "close_direction_1d" in names
 
 
-def test_forward_labels_of_other_sessions_are_refused():
-    bars = bars_table(walk(np.random.default_rng(7), 50))
-    with pytest.raises(SchemaError, match=r"AAA: 49 forward labels beside 50 bars"):
-        targets_of(bars, forward_of(bars, 49)[1:], 49, PARAMS)
+def test_a_bar_without_forward_labels_is_not_settled():
+    bars = bars_table(walk(np.random.default_rng(7), 150))
+    forward = forward_of(bars, 149)
+    whole = targets_of(bars, forward, 149, PARAMS).to_pylist()
+    fewer = targets_of(bars, pa.concat_tables([forward[:40], forward[41:]]), 149, PARAMS).to_pylist()
+    assert fewer[:40] + fewer[41:] == whole[:40] + whole[41:]
+    assert fewer[40]["label_known_ns"] is None
+    assert fewer[40]["direction_1d"] is None
+    assert fewer[40]["close_direction_1d"] == whole[40]["close_direction_1d"]
 
 
 def test_other_bars_leave_no_table():
