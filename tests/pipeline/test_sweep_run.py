@@ -267,6 +267,7 @@ def test_workers_end_with_their_driver_and_another_goes_on(tmp_path, data, small
         assert process.stdout.readline() == "ready\n"
         while not list(path.glob("*/studies/*/*/journal.jsonl")):
             assert process.poll() is None
+            threading.Event().wait(0.02)
         process.kill()
     record, _ = sweep(plan, data, ProcessSweep(2))
     assert record.exit_code == 0
