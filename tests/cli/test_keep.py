@@ -198,7 +198,7 @@ def test_bash_completes(raypipe, tmp_path):
         done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
         return done.stdout.split()
 
-    assert complete("raypipe", "st") == ["status"]
+    assert complete("raypipe", "stat") == ["status"]
     assert complete("raypipe", "run", "--exe") == ["--executor"]
     assert set(complete("raypipe", "run", "--executor", "''")) == {"auto", "serial", "process", "ray"}
     assert complete("raypipe", "completion", "z") == ["zsh"]
