@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ _OF_TUNE = ("algorithms", "n_configs", "seed", "space", "windows", "pooled", "pe
     click.Option(["--seed"], type=click.IntRange(0), metavar="N", help="Of everything random: tune.seed."),
     click.Option(["--space"], type=click.Choice(["safe", "wide"]), help="Ranges, unless a family's name says so."),
     click.Option(["--windows"], is_flag=True, default=None, help="Search windows of indicators too."),
-    click.Option(["--input-data-s3"], metavar="URI", help="Read panel and targets from the lake at this address."),
+    click.Option(["--input-data-s3"], metavar="URI", help="Lake with the panel, or a pin of it."),
     Words(["--symbols"], metavar="SYMBOL,..", help="Only these have studies of their own."),
     symbols_option(),
     click.Option(
@@ -70,16 +71,16 @@ def tune(app: App, splits: Path, features: Path, **options: Any) -> int:
 
 def _configs(app: App, options: dict[str, Any]) -> tuple[Config, Config]:
     """The configuration of the run, and that of the lake with the panel."""
+    from raypipe.pipeline.pin import input_config
     from raypipe.pipeline.session import require_lake
 
     flags = {f"tune__{name}": options[name] for name in _OF_TUNE if name != "algorithms"}
     flags |= {f"run__{name}": options[name] for name in ("executor", "workers", "address")}
     given = options["algorithms"] or None
     config = app.config(**flags, tune__algorithms=given, panel__symbols_file=options["symbols_file"])
-    source = config
-    if options["input_data_s3"]:
-        lake = config.lake.model_copy(update={"root": options["input_data_s3"]})
-        source = replace(config, lake=lake)
+    source, found = input_config(config, options["input_data_s3"], os.environ, Path.cwd())
+    if found is not None:
+        app.notes.info(f"panel from {found.uri} ({found.origin})")
     require_lake(source)
     return config, source
 

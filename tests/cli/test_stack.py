@@ -125,10 +125,15 @@ def test_a_pin_is_verified_first_and_travels_in_the_bundle(call, root, run_id, m
     assert code == 0, err
     assert "environment PINNED_DATA_S3" in err
     assert check_bundle(root / "out" / "p").note["pin_sha256"] == pin["pin_sha256"]
+    search = ("tune", "--splits", SPLITS, "--features", FEATURES, "--algorithms", "lr", "--no-per-symbol", "--dry-run")
+    code, _, err = call(*search)
+    assert code == 0, err
+    assert "environment PINNED_DATA_S3" in err
     (copied / "gold" / "more.txt").write_text("new")
     code, _, err = call("stack", "--run-id", run_id, "--splits", SPLITS, "--models", "lr", "--output", "out/q")
     assert code == 3
     assert "more.txt" in err
+    assert call(*search)[0] == 3
     assert not (root / "out" / "q").exists()
 
 
