@@ -122,30 +122,36 @@ def bench_bronze_to_gold(benchmark: BenchmarkFixture, full_market: Path) -> None
 
 @pytest.fixture(scope="module")
 def short_sessions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Bronze of 27 sessions at a third of the usual activity, 20 of them with books and prints."""
+    """Bronze of 27 sessions at a fifth of the usual activity, 20 of them with books and prints."""
     folder = tmp_path_factory.mktemp("short")
     count = WARM_UP + 20
-    return bronze(folder, sessions=count, es_sessions=count, mbp_sessions=20, es_activity=0.33)
+    return bronze(folder, sessions=count, es_sessions=count, mbp_sessions=20, es_activity=0.2)
 
 
-def build(executor: Executor, root: Path, folder: Path) -> float:
-    """Signals of every session, from bronze; returns seconds by the clock."""
+def build(executor: Executor, root: Path, folder: Path) -> tuple[float, float]:
+    """Signals of every session, from bronze; returns seconds by the clock, and CPU seconds of driver and jobs."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(root, folder, copy_function=os.link)
     config = config_of(folder, f"run.workers={executor.workers}")
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     result = execute(SignalSessions(config, Wanted()).plan(), executor, stop=threading.Event())
     assert not result.failures, result.failures[0].error
-    return time.perf_counter() - start
+    took, cpu = time.perf_counter() - start, time.process_time() - cpu
+    elsewhere = 0.0 if isinstance(executor, Serial) else sum(outcome.cpu_seconds for outcome in result.outcomes)
+    return took, cpu + elsewhere
 
 
 @pytest.mark.ray
 @pytest.mark.timeout(900)
 def bench_twenty_sessions_on_two_cores(benchmark: BenchmarkFixture, short_sessions: Path, tmp_path: Path) -> None:
-    """Ray and the process pool on two cores beside one core, all warm, by turns."""
+    """Ray and the process pool on two cores beside one core, all warm, by turns: 1.8 times as fast is asked.
+
+    Clocks tell only on a quiet machine. What a busy one can tell is what Ray adds to the CPU seconds of the same jobs.
+    """
     from tasks.runtime import RayExecutor
 
     seconds: dict[str, list[float]] = defaultdict(list)
+    cpu: dict[str, list[float]] = defaultdict(list)
     with RayExecutor("local", 2) as ray, Process(2) as pool:
         executors = {"one core": Serial(), "process pool": pool, "Ray": ray}
         for executor in executors.values():
@@ -153,11 +159,14 @@ def bench_twenty_sessions_on_two_cores(benchmark: BenchmarkFixture, short_sessio
 
         def turn() -> None:
             for name, executor in executors.items():
-                seconds[name].append(build(executor, short_sessions, tmp_path / "lake"))
+                took, spent = build(executor, short_sessions, tmp_path / "lake")
+                seconds[name].append(took)
+                cpu[name].append(spent)
 
         benchmark.pedantic(turn, rounds=ROUNDS)
     for name, found in seconds.items():
         benchmark.extra_info[f"{name}, s"] = [round(one, 2) for one in found]
+        benchmark.extra_info[f"{name}, CPU s"] = round(min(cpu[name]), 2)
     for name in ("process pool", "Ray"):
         ratios = sorted(one / two for one, two in zip(seconds["one core"], seconds[name], strict=True))
         benchmark.extra_info[f"times as fast, {name}"] = round(ratios[ROUNDS // 2], 2)
