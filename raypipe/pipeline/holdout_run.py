@@ -118,11 +118,12 @@ def _bundle(config: Config, model: str) -> tuple[Bundle, str]:
 
 
 def market_of(config: Config, panel: Panel) -> Market:
-    """Total-return opens of the panel's symbols, over its sessions and two more."""
+    """Total-return opens of the panel's symbols, over its sessions and two more; a symbol without rows has none."""
     lake, spec = Lake(config.lake.location), declared_tables(config)[_BARS]
     places = calendar().places(panel.sessions.astype("datetime64[D]").astype(np.int64))
     opens = np.full((len(places) + 2, len(panel.symbols)), np.nan)
-    for i, symbol in enumerate(panel.symbols):
+    for i in np.unique(panel.symbol_id):
+        symbol = panel.symbols[i]
         try:
             bars = lake.read(spec, symbol, ("session", "open", "div_factor"))
         except PartitionError as error:

@@ -68,6 +68,11 @@ class Rows:
         return (self.y > (0.5 if self.kind == "class" else 0.0)).astype(np.float32)
 
     @property
+    def symbols(self) -> int:
+        """Number of symbols with rows."""
+        return len(np.unique(self.symbol_id))
+
+    @property
     def sessions(self) -> int:
         """Number of sessions with rows."""
         return len(np.unique(self.session_id))
@@ -202,17 +207,20 @@ def books_of(rows: Rows, market: Market, params: HoldoutParams) -> tuple[Book, F
     cell = (rows.session_id - first, rows.symbol_id)
     if len(np.unique(cell[0].astype(np.int64) * market.symbols + cell[1])) < len(rows.y):
         return "a symbol has several rows in a session"
-    form = book_form(rows.target, market.symbols)
+    form = book_form(rows.target, rows.symbols)
     told = np.full((last - first + 1, market.symbols), np.nan)
     told[cell] = rows.z if form == "neutral" else _chance(rows)
-    weights = neutral_weights(told) if form == "neutral" else _timing(told, rows.target)
+    weights = neutral_weights(told) if form == "neutral" else _timing(told, rows)
     costs = Costs(params.half_spread_bps + params.slippage_bps + params.commission_bps, params.borrow_bps_year)
     opens = market.opens[first + 1 : last + 3]
     return book_of(weights, opens, rows.horizon, costs, form), form, slice(first, last + 1)
 
 
-def _timing(p: np.ndarray, target: str) -> np.ndarray:
-    return timing_weights(p, volatility=target.startswith(_VOLATILITY))
+def _timing(p: np.ndarray, rows: Rows) -> np.ndarray:
+    """Exposure over the symbols that there are: listed ones without rows hold nothing."""
+    weights = timing_weights(p, volatility=rows.target.startswith(_VOLATILITY))
+    spread: np.ndarray = weights * (p.shape[1] / rows.symbols)
+    return spread
 
 
 def _chance(rows: Rows) -> np.ndarray:
@@ -227,7 +235,7 @@ def book_scores(rows: Rows, market: Market, trials: Trials, params: HoldoutParam
     """
     counted = {"n_trials_raw": trials.raw, "n_trials_effective": effective_trials(trials.raw, trials.books)}
     nothing = dict.fromkeys(("sharpe", "sharpe_gross", "turnover", "psr", "dsr"))
-    form = book_form(rows.target, market.symbols)
+    form = book_form(rows.target, rows.symbols)
     found = books_of(rows, market, params)
     if rows.sessions < params.min_sessions:
         found = f"{rows.sessions} sessions, at least {params.min_sessions} are needed"

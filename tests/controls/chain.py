@@ -124,13 +124,14 @@ class Everything:
 
 @dataclass(frozen=True)
 class Setup:
-    """How the chain is gone; ``choose`` says which features are seen."""
+    """How the chain is gone; ``prepare`` changes the panel before anything is split, ``choose`` says what is seen."""
 
     tune: TuneParams
     holdout_start: dt.date
     cv: CvParams = field(default_factory=CvParams)
     stack: StackParams = field(default_factory=StackParams)
     holdout: HoldoutParams = field(default_factory=HoldoutParams)
+    prepare: Callable[[Panel, Target], Panel] = lambda panel, _: panel
     choose: Callable[[Panel, Target], Everything] = lambda panel, _: Everything(panel.features)
 
 
@@ -150,7 +151,7 @@ def chain(data: tuple[Panel, Target], market: Market, setup: Setup, folder: Path
 
 def searched(data: tuple[Panel, Target], splits: Splits, setup: Setup, folder: Path) -> Material:
     """Run every study, in order; what a stack is made of."""
-    panel, target = data
+    panel, target = setup.prepare(*data), data[1]
     folds, location = fold_rows(splits, panel, target), Location.parse(str(folder))
     chosen = setup.choose(panel, target)
     scopes = [ALL, *(panel.symbols if setup.tune.per_symbol else ())]
