@@ -158,12 +158,18 @@ def _parts(theta: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray, np.
 def _net_loss(theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     inner, bias, outer, outer_bias = _parts(theta, x.shape[1])
     value, slope = 0.0, np.zeros(len(theta))
+    into_inner, into_bias, into_outer, _ = _parts(slope, x.shape[1])
     for start in range(0, len(x), _BLOCK):
         block = x[start : start + _BLOCK]
         hidden = np.tanh(block @ inner + bias)
         loss, residual = _losses(hidden @ outer + outer_bias, y[start : start + _BLOCK])
         back = residual[:, None] * outer * (1 - hidden * hidden)
         value += float(loss.sum())
-        slope += np.r_[(block.T @ back).ravel(), back.sum(axis=0), hidden.T @ residual, residual.sum()]
-    flat = np.r_[inner.ravel(), np.zeros(HIDDEN), outer, 0.0]
+        into_inner += block.T @ back
+        into_bias += back.sum(axis=0)
+        into_outer += hidden.T @ residual
+        slope[-1] += residual.sum()
+    flat = theta.copy()
+    _, flat_bias, _, _ = _parts(flat, x.shape[1])
+    flat_bias[:] = flat[-1] = 0.0
     return value / len(x) + NET_L2 / 2 * float(flat @ flat), slope / len(x) + NET_L2 * flat
