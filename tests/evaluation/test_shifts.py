@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from raypipe.errors import DeveloperError
-from raypipe.evaluation.scores import auc, rank_ic, spearman
+from raypipe.evaluation.scores import auc, group_aucs, rank_ic, spearman
 from raypipe.evaluation.shifts import best_of_n, shift_offsets
 from tests.reference.multiplicity import shifted_objective
 
@@ -106,6 +106,26 @@ def test_rows_know_no_order():
     order = np.random.default_rng(1).permutation(len(y))
     mixed = best_of_n(p[:, order], y[order], *(key[order] for key in keys), horizon=1)
     assert mixed.null.tolist() == best_of_n(p, y, *keys, horizon=1).null.tolist()
+
+
+def test_reversals_are_flattered_by_folds_and_not_within_sessions():
+    """The known limit: what is said follows the outcomes, and ranks are centred by a fold that has them all."""
+    rng, sessions, symbols, memory = np.random.default_rng(5), 500, 10, 60
+    session, symbol = np.repeat(np.arange(sessions), symbols), np.tile(np.arange(symbols), sessions)
+    pooled, within = [], []
+    for _ in range(40):
+        moves = 0.6 * rng.normal(size=(sessions + memory + 1, 1)) + 0.8 * rng.normal(
+            size=(sessions + memory + 1, symbols)
+        )
+        path = np.cumsum(np.vstack([np.zeros((1, symbols)), moves]), axis=0)
+        past = (path[memory:-2] - path[: -memory - 2])[:sessions]
+        y, p = (moves[memory : memory + sessions] > 0).ravel().astype(np.float32), -past.ravel()
+        found = best_of_n(p[None], y, session * 3 // sessions, session, symbol, horizon=1, shifts=20)
+        pooled.append(found.observed)
+        within.append(np.nanmean(group_aucs(y, p, session)))
+    error = [np.std(one) / np.sqrt(len(one)) for one in (pooled, within)]
+    assert np.mean(pooled) - 0.5 > 3 * error[0]
+    assert abs(np.mean(within) - 0.5) < 3 * error[1]
 
 
 # --- on noise ------------------------------------------------------------------------------------
