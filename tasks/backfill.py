@@ -10,18 +10,22 @@ It takes the options of `raypipe run`, and always uses Ray: inside a job the job
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import shlex
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from raypipe.config import Config, RunParams, load_config
+from raypipe.pipeline.model_run import ModelOrder, run_models, wants_models
 from raypipe.pipeline.progress import LineProgress
 from raypipe.pipeline.record import RunRecord
 from raypipe.pipeline.session import Order, Wish, require_lake, run_wish
+from raypipe.pipeline.sweep_progress import LineWatch
 from raypipe.pipeline.views import report_key
 from tasks.cluster import default_address
 from tasks.entry import RESUME, check_root, dates_of_text, day_of_text, entry_point, log, words_of_text
@@ -81,10 +85,27 @@ def _backfill(options: argparse.Namespace, command: str, stop: threading.Event) 
     check_root(config)
     require_lake(config)
     dates, steps = (tuple(itertools.chain.from_iterable(lists)) for lists in (options.dates, options.steps))
+    models = wants_models(config, steps)
     wish = Wish(options.start, options.end, dates, steps, force=options.force, only=options.only)
     record = run_wish(config, wish, Order(command, ray_executor, LineProgress(log.info, log.warning), stop))
     _summarise(config, record)
-    return record.exit_code or 0
+    code = record.exit_code or 0
+    return code if stop.is_set() or code > 1 or not models else code or _make_models(config, command, stop)
+
+
+def _make_models(config: Config, command: str, stop: threading.Event) -> int:
+    """Models after tables; the search on Ray lives beside the other tasks, and is looked up by name."""
+    address, limit = config.run.address or default_address(), config.run.workers
+    order = ModelOrder(
+        executor=lambda _: importlib.import_module("tuning.executor").RaySweep(address, limit),
+        watch=lambda plan: nullcontext(LineWatch(len(plan.jobs) + len(plan.skipped), log.info, log.warning)),
+        say=log.info,
+        command=command,
+        stop=stop,
+    )
+    made = run_models(config, order)
+    log.info("models of %s: %s; page: %s", made.target, made.status, made.page)
+    return made.exit_code
 
 
 def _configure(options: argparse.Namespace) -> Config:

@@ -1,4 +1,4 @@
-"""``raypipe demo``: a synthetic market, acquired over S3, built, and held against its planted answers."""
+"""``raypipe demo``: a synthetic market, acquired over S3, built, held against its planted answers, learnt from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raypipe.cli.app import App, Options
+from raypipe.cli.models import make_models, model_document
 from raypipe.cli.options import PATH, command
 from raypipe.cli.present import table
 from raypipe.cli.run import carry_out
@@ -17,12 +18,15 @@ from raypipe.cli.status import grid_lines
 if TYPE_CHECKING:
     from raypipe.config import Config
     from raypipe.pipeline.market import Verdict
+    from raypipe.pipeline.model_run import ModelRun
 
 __all__ = ["demo"]
 
 BUCKET = "flatfiles"
 #: About 35 thousand trades and 130 thousand book records a session.
 _ES_ACTIVITY = 0.05
+#: Tables that models learn from.
+_AUDITED = ("gold/ml_dataset", "gold/signals", "gold/panel_technical")
 
 
 @command(
@@ -47,35 +51,91 @@ _ES_ACTIVITY = 0.05
     ),
 )
 def demo(app: App, out: Path, workers: int | None, executor: str, **numbers: Any) -> int:
-    """Run the whole chain; 1 if a planted answer is wrong."""
+    """Run the whole chain; 1 if a planted answer is wrong, a verdict on models, or a column leaks."""
     from raypipe.cli.show_run import run_document, run_lines
     from raypipe.pipeline.market import acquire_market, compare_market, demo_datasets, synthesise
     from raypipe.pipeline.session import Wish, plan_wish
     from raypipe.pipeline.views import lake_states
 
     app.options = _with_root(app, out)
-    config = app.config(run__workers=workers, run__executor=executor)
     folder = out / "vendor" / BUCKET
-    app.notes.info(f"1/4 a synthetic market of {numbers['sessions']} sessions in {folder}")
+    app.notes.info(f"1/6 a synthetic market of {numbers['sessions']} sessions in {folder}")
     datasets = demo_datasets(numbers["sessions"])
     again = (folder / "truth.json").exists()
     market = synthesise(folder, force=again, datasets=datasets, es_activity=_ES_ACTIVITY, **numbers)
-    app.notes.info(f"2/4 ingest over S3 into {config.lake.location.root}")
+    config = app.config(run__workers=workers, run__executor=executor, **_models(folder))
+    app.notes.info(f"2/6 ingest over S3 into {config.lake.location.root}")
     acquire_market(config, market)
-    app.notes.info("3/4 build every table")
+    app.notes.info("3/6 build every table")
     record = carry_out(app, config, plan_wish(config, Wish()))
-    app.notes.info("4/4 compare with the planted answers")
+    app.notes.info("4/6 compare with the planted answers")
     verdicts = compare_market(config, market)
+    searches = _search(app, out, config) if record.exit_code == 0 else []
+    leaks = _audit(app, config)
     wrong = sum(bool(verdict.wrong) for verdict in verdicts)
-    code = record.exit_code or int(wrong > 0)
-    planted = [asdict(verdict) for verdict in verdicts]
-    document = {"run": run_document(config, record), "planted": planted, "report": _report(config), "exit_code": code}
+    code = record.exit_code or int(wrong > 0 or leaks > 0 or not all(right for _, right in searches))
+    document = {
+        "run": run_document(config, record),
+        "planted": [asdict(verdict) for verdict in verdicts],
+        "models": [model_document(found) for found, _ in searches],
+        "leaks": leaks,
+        "report": _report(config),
+        "exit_code": code,
+    }
     lines = [line for line in run_lines(config, record) if not line.startswith("report: ")]
     drawn = grid_lines(app, lake_states(config), whole=False)
-    app.show(document, [*_verdict_lines(verdicts), "", *drawn, "", *lines, f"report: {_report(config)}"])
+    found = [line for each, right in searches for line in _model_lines(each, right=right)]
+    app.show(document, [*_verdict_lines(verdicts), "", *drawn, "", *found, "", *lines, f"report: {_report(config)}"])
     if wrong:
         app.notes.error(f"{wrong} of {len(verdicts)} planted answers are wrong")
     return code
+
+
+def _models(folder: Path) -> dict[str, Any]:
+    """A search that is small enough to watch: two families, four configurations each."""
+    return {
+        "panel__symbols_file": str((folder / "daily" / "symbols.txt").absolute()),
+        "tune__algorithms": ["lightgbm", "logistic"],
+        "tune__n_configs": 4,
+        "tune__per_symbol": False,
+    }
+
+
+def _search(app: App, out: Path, config: Config) -> list[tuple[ModelRun, bool]]:
+    """Models of what is planted in the daily bars and of what is not there; whether each verdict is right."""
+    from raypipe.pipeline.market import NOISE_TARGET, SIGNAL_TARGET
+
+    app.notes.info("5/6 tune, stack and judge models of a planted signal, and of noise")
+    found = []
+    for target, verdict in ((SIGNAL_TARGET, "pass"), (NOISE_TARGET, "fail")):
+        given = {"run__workers": config.run.workers, "run__executor": config.run.executor}
+        own = app.config(**given, **_models(out / "vendor" / BUCKET), tune__target=target)
+        made = make_models(app, own)
+        found.append((made, made.status == verdict))
+    return found
+
+
+def _audit(app: App, config: Config) -> int:
+    """How many columns leak, of a session of each table that models learn from."""
+    from raypipe.audit.leakage import audit_leakage
+    from raypipe.cli.progress import counter
+    from raypipe.pipeline.replay import Replay
+    from raypipe.pipeline.verdicts import keep_verdicts
+
+    app.notes.info("6/6 audit: tables made again without their future, and with noise for one")
+    replay = Replay(config)
+    names = [name for name in _AUDITED if name in replay.tables]
+    with counter(app, "auditing") as count:
+        report = audit_leakage(replay, names, sessions=1, progress=count)
+    keep_verdicts(config, {"what": "leakage", **report.to_dict()})
+    for name, column in report.leaks:
+        app.notes.error(f"{name}.{column.name} leaks")
+    return len(report.leaks)
+
+
+def _model_lines(found: ModelRun, *, right: bool) -> list[str]:
+    said = "as planted" if right else "not as planted"
+    return [f"models of {found.target}: {found.status}, {said}; {found.page}"]
 
 
 def _with_root(app: App, out: Path) -> Options:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raypipe.cli.app import App
+from raypipe.cli.models import make_models, model_document, model_lines
 from raypipe.cli.options import Words, command, dates_option, range_options
 from raypipe.cli.show_run import note_run, run_document, run_lines, show_plan
 
@@ -67,13 +68,17 @@ def plan(app: App, items: bool, allow_holes: bool | None, **wish: Any) -> int:
     click.Option(["--dry-run"], is_flag=True, help="Only show the plan."),
 )
 def run(app: App, dry_run: bool, **options: Any) -> int:
-    """Plan and build a request."""
+    """Plan and build a request; then the models that the configuration asks for."""
+    from raypipe.pipeline.model_run import model_target, wants_models
     from raypipe.pipeline.session import plan_wish
 
     how = {f"run__{name}": options.pop(name) for name in ("allow_holes", "workers", "executor", "address", "dq")}
     config = app.lake_config(**how)
+    models = wants_models(config, options["steps"])
     found = plan_wish(config, _wish(options))
-    return show_plan(app, config, found, items=False) if dry_run else _build(app, config, found)
+    if dry_run and models:
+        app.notes.info(f"then: models of {model_target(config)}, searched, stacked and judged on a hold-out")
+    return show_plan(app, config, found, items=False) if dry_run else _build(app, config, found, models=models)
 
 
 @command(
@@ -99,10 +104,15 @@ def _wish(options: dict[str, Any]) -> Wish:
     return Wish(**{**options, "steps": tuple(options["steps"]), "dates": tuple(options["dates"])})
 
 
-def _build(app: App, config: Config, found: Plan) -> int:
+def _build(app: App, config: Config, found: Plan, *, models: bool = False) -> int:
     record = carry_out(app, config, found)
-    app.show(run_document(config, record), run_lines(config, record))
-    return record.exit_code or 0
+    document, lines, code = run_document(config, record), run_lines(config, record), record.exit_code or 0
+    if models and code in (0, 1):
+        made = make_models(app, config)
+        document, lines = {**document, "models": model_document(made)}, [*lines, "", *model_lines(made)]
+        code = code or made.exit_code
+    app.show(document, lines)
+    return code
 
 
 def carry_out(app: App, config: Config, found: Plan) -> RunRecord:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +11,7 @@ import click
 
 from raypipe.cli.app import App
 from raypipe.cli.modeling import symbols_option
+from raypipe.cli.models import sweep_executor, sweep_watch
 from raypipe.cli.options import PATH, Words, command
 from raypipe.cli.present import table
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from raypipe.pipeline.study_data import StudyData
     from raypipe.pipeline.sweep_plan import SweepPlan
     from raypipe.pipeline.sweep_results import SweepRecord
-    from raypipe.pipeline.sweep_run import SweepExecutor, Watch
 
 __all__ = ["tune"]
 
@@ -114,9 +111,9 @@ def _search(app: App, config: Config, plan: SweepPlan, data: StudyData, *, fresh
     from raypipe.pipeline.sweep import SweepOrder, run_sweep
     from raypipe.pipeline.sweep_results import read_best
 
-    executor = _executor(config, plan)
+    executor = sweep_executor(config, plan)
     app.notes.info(f"run {plan.run_id}: {len(plan.jobs)} studies of {data.target}, executor {executor.name}")
-    with graceful(_RESUME) as stop, _watch(app, plan) as watch:
+    with graceful(_RESUME) as stop, sweep_watch(app, plan) as watch:
         record = run_sweep(plan, data, SweepOrder(executor, watch, app.command_line, stop, fresh))
     folder = f"{plan.location.root}/{plan.key}"
     best = read_best(plan)
@@ -124,35 +121,6 @@ def _search(app: App, config: Config, plan: SweepPlan, data: StudyData, *, fresh
     if record.exit_code == 130:  # noqa: PLR2004 -- interrupted, as in docs/cli.md
         app.notes.hint(_RESUME)
     return record.exit_code or 0
-
-
-def _executor(config: Config, plan: SweepPlan) -> SweepExecutor:
-    """Ray's lives outside the library and is looked up by name, so nothing here imports ray."""
-    from raypipe.pipeline.session import cpus
-    from raypipe.pipeline.sweep_run import ProcessSweep, SerialSweep
-
-    workers = plan.params.max_concurrent or max(1, cpus(config.run) // plan.params.threads)
-    name = config.run.executor
-    if name == "ray" or (name == "auto" and config.run.address):
-        asked = plan.params.max_concurrent or config.run.workers
-        executor: SweepExecutor = importlib.import_module("tuning.executor").RaySweep(
-            config.run.address or "local", asked
-        )
-        return executor
-    serial = name == "serial" or (name == "auto" and min(workers, len(plan.jobs)) == 1)
-    return SerialSweep() if serial else ProcessSweep(workers)
-
-
-@contextmanager
-def _watch(app: App, plan: SweepPlan) -> Iterator[Watch]:
-    from raypipe.cli.tune_progress import live_watch
-    from raypipe.pipeline.sweep_progress import LineWatch
-
-    if not app.bars:
-        yield LineWatch(len(plan.jobs) + len(plan.skipped), app.notes.info, app.notes.warning)
-        return
-    with live_watch(plan, app.notes.warning) as watch:
-        yield watch
 
 
 # --- what came of it ---------------------------------------------------------------------------

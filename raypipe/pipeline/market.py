@@ -11,13 +11,23 @@ from raypipe.config import Config
 from raypipe.errors import StorageError
 from raypipe.lake.objects import ObjectStore
 from raypipe.lake.store import Lake
-from raypipe.pipeline.intake import keep_corporate
+from raypipe.pipeline.intake import keep_corporate, keep_daily
 from raypipe.pipeline.local_s3 import environment, serve_folder
 from raypipe.pipeline.planted import Verdict, check_planted
 from raypipe.pipeline.views import declared_tables
 from raypipe.sources.synthetic import DATASETS, SynthParams, SynthResult, write_market
+from raypipe.sources.synthetic.daily import NOISE_TARGET, SIGNAL_TARGET
 
-__all__ = ["SynthResult", "Verdict", "acquire_market", "compare_market", "demo_datasets", "synthesise"]
+__all__ = [
+    "NOISE_TARGET",
+    "SIGNAL_TARGET",
+    "SynthResult",
+    "Verdict",
+    "acquire_market",
+    "compare_market",
+    "demo_datasets",
+    "synthesise",
+]
 
 #: Sessions of ES in a market: seven of trades to look back on, and two with books.
 _ES_SESSIONS = 9
@@ -67,6 +77,8 @@ def acquire_market(config: Config, market: SynthResult) -> str:
     keep_corporate(config, "reference", market.out / "reference" / "tickers.csv")
     keep_corporate(config, "splits", market.out / "reference" / "splits.csv")
     _keep_books(store, market)
+    if market.daily_file is not None:
+        keep_daily(config, market.daily_file)
     return server.endpoint_url
 
 

@@ -33,6 +33,7 @@ from raypipe.pipeline.watch import Watch
 from raypipe.redact import redact
 
 __all__ = [
+    "MODELS",
     "Observer",
     "Order",
     "Wish",
@@ -46,6 +47,8 @@ __all__ = [
     "run_wish",
 ]
 
+#: The step that makes models once all tables are built, and the steps of the tables that it reads.
+MODELS, MODEL_TABLES = "models", ("model_panel", "targets", "bars_1d")
 #: Projected CPU seconds below which starting workers, or Ray, costs more than it saves.
 TINY, SMALL = 2.0, 30.0
 
@@ -185,7 +188,7 @@ def plan_wish(config: Config, wish: Wish) -> Plan:
     request = Request(
         start=wish.start,
         end=wish.end,
-        steps=wish.steps or config.run.steps,
+        steps=_table_steps(wish.steps or config.run.steps),
         items=_items_of_dates(config, wish.dates) if wish.dates else None,
         force=wish.force,
         only=wish.only,
@@ -194,6 +197,12 @@ def plan_wish(config: Config, wish: Wish) -> Plan:
     plan = _plan(config, request)
     _check_inputs(plan, wish)
     return plan
+
+
+def _table_steps(steps: Sequence[str]) -> tuple[str, ...]:
+    """Steps of tables: that of models stands for the tables that they are made of."""
+    own = tuple(step for step in steps if step != MODELS)
+    return tuple(dict.fromkeys((*own, *MODEL_TABLES))) if MODELS in steps else own
 
 
 def plan_retry(config: Config, run_id: str | None = None) -> tuple[str, Plan]:

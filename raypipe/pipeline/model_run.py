@@ -1,0 +1,240 @@
+"""Models as part of a run: splits, features, search, stack and hold-out of the target that the configuration names.
+
+Every step keeps what it made under a name that is a hash of what it was made of, so a second run finds it there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import raypipe
+from raypipe.config import Config
+from raypipe.errors import DeveloperError, UsageError
+from raypipe.lake.objects import ObjectStore, open_store
+from raypipe.pipeline.bundle_files import send_bundle
+from raypipe.pipeline.fingerprint import params_digest
+from raypipe.pipeline.holdout_run import HoldoutWish, run_holdout
+from raypipe.pipeline.modeling import Selection, Splits, Workspace
+from raypipe.pipeline.session import MODELS
+from raypipe.pipeline.stack import StackWish, stack_run
+from raypipe.pipeline.study_data import StudyData
+from raypipe.pipeline.sweep import SweepOrder, run_sweep
+from raypipe.pipeline.sweep_inputs import SweepWish, open_sweep
+from raypipe.pipeline.sweep_page import save_sweep_page
+from raypipe.pipeline.sweep_plan import SweepPlan
+from raypipe.pipeline.sweep_run import SweepExecutor, Watch
+from raypipe.schema.modeling import HoldoutParams, TuneParams
+
+__all__ = ["MODELS", "ModelOrder", "ModelRun", "model_target", "run_models", "wants_models"]
+
+#: Sessions of the hold-out if none are named: a year.
+HOLDOUT_SESSIONS = 252
+SPLITS, FEATURES, NOTE = "splits.json", "feature_config.yaml", "models.json"
+_GATE_FAILED = 3
+_NO_TARGET = "the configuration names nothing to make models of"
+_NO_TARGET_HINT = "set tune.target, for example to vol_regime_20d"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOrder:
+    """How models are to be made.
+
+    Attributes
+    ----------
+    executor
+        Plan of the search -> who runs its studies.
+    watch
+        Plan of the search -> who is told how it goes.
+    say
+        Takes a line of information.
+    command
+        The command line that repeats it.
+    stop
+        Set when the user wants it to end.
+    """
+
+    executor: Callable[[SweepPlan], SweepExecutor]
+    watch: Callable[[SweepPlan], AbstractContextManager[Watch]]
+    say: Callable[[str], None]
+    command: str = ""
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRun:
+    """What became of it.
+
+    Attributes
+    ----------
+    run_id, target
+        The search.
+    status
+        ``pass`` or ``fail`` of the gates; ``stopped`` or ``failed`` if it did not come so far.
+    exit_code
+        0; 3 if a gate failed; 130 stopped; 1 if the search has no winner, or some of its studies failed.
+    bundle, page
+        Where they are; empty if there is none.
+    gates
+        The decision table.
+    """
+
+    run_id: str
+    target: str
+    status: str
+    exit_code: int
+    bundle: str = ""
+    page: str = ""
+    gates: tuple[dict[str, Any], ...] = ()
+
+
+def model_target(config: Config) -> str:
+    """What a run makes models of; empty if nothing."""
+    return _tune(config).target
+
+
+def wants_models(config: Config, steps: Sequence[str] = ()) -> bool:
+    """Whether a run makes models: steps name `MODELS`, or there are none and the configuration names a target.
+
+    Raises
+    ------
+    UsageError
+        If they are asked for and there is nothing to make them of.
+    """
+    named = tuple(steps) or config.run.steps
+    if MODELS in named and not model_target(config):
+        raise UsageError(_NO_TARGET, hint=_NO_TARGET_HINT)
+    return bool(model_target(config)) and (MODELS in named or not named)
+
+
+def run_models(config: Config, order: ModelOrder) -> ModelRun:
+    """Make and judge models of `tune.target`, from the tables of the lake.
+
+    Raises
+    ------
+    UsageError
+        If there are too few sessions, or the configuration names no target.
+    SplitsError
+        If the splits break a rule.
+    """
+    target = model_target(config)
+    if not target:
+        raise UsageError(_NO_TARGET, hint=_NO_TARGET_HINT)
+    with tempfile.TemporaryDirectory(prefix="raypipe-models-") as scratch:
+        return _Making(config, order, Path(scratch)).run(target)
+
+
+class _Making:
+    """One run: the files of splits and features live in ``folder``, and are kept with the search."""
+
+    def __init__(self, config: Config, order: ModelOrder, folder: Path) -> None:
+        self._config, self._order, self._store = config, order, open_store(config.lake.location)
+        self._splits, self._features = folder / SPLITS, folder / FEATURES
+
+    def run(self, target: str) -> ModelRun:
+        workspace = Workspace.open(self._config, target)
+        splits = workspace.make_splits(**_holdout(workspace, self._config))
+        self._splits.write_bytes(splits.to_json())
+        self._order.say(f"{target}: {len(splits.folds)} folds, hold-out {' .. '.join(splits.holdout or ('none',))}")
+        self._features.write_bytes(_features(workspace, splits, self._store, self._order.say))
+        plan, data = open_sweep(self._config, SweepWish(self._splits, self._features))
+        self._keep(plan)
+        found = self._search(plan, data, target)
+        return found if found is not None else self._judge(plan, target)
+
+    def _keep(self, plan: SweepPlan) -> None:
+        for file in (self._splits, self._features):
+            key = f"{plan.key}/{file.name}"
+            if self._store.stat(key) is None:
+                self._store.put_bytes(key, file.read_bytes())
+
+    def _search(self, plan: SweepPlan, data: StudyData, target: str) -> ModelRun | None:
+        """Run the search; what ends the run here, or None."""
+        order = self._order
+        with order.watch(plan) as watch:
+            record = run_sweep(plan, data, SweepOrder(order.executor(plan), watch, order.command, order.stop))
+        page = save_sweep_page(self._config, plan.run_id)
+        if record.status == "stopped":
+            return ModelRun(plan.run_id, target, "stopped", record.exit_code or 130, page=page)
+        if not any(one.status == "done" for one in record.studies):
+            return ModelRun(plan.run_id, target, "failed", record.exit_code or 1, page=page)
+        return None
+
+    def _judge(self, plan: SweepPlan, target: str) -> ModelRun:
+        made = self._made(plan)
+        if made is None:
+            self._order.say("stacking the winners, and judging them on the hold-out")
+            location, key = self._config.lake.location, f"{plan.key}/bundle"
+            output = None if location.is_local else self._splits.parent / "bundle"
+            stacked = stack_run(
+                self._config, StackWish(plan.run_id, self._splits, self._features, name=target, output=output)
+            )
+            judged = run_holdout(self._config, HoldoutWish(stacked.folder))
+            if output is not None:
+                send_bundle(self._store, key, output)
+            gates = [gate.to_dict() for gate in judged.verdict.gates]
+            status = "pass" if judged.verdict.passed else "fail"
+            folder = f"{location.root}/{key}"
+            made = {"digest": self._digest(), "status": status, "bundle": folder, "gates": gates}
+            self._store.put_bytes(f"{plan.key}/{NOTE}", json.dumps(made, indent=1, sort_keys=True).encode())
+        page = save_sweep_page(self._config, plan.run_id)
+        code = 0 if made["status"] == "pass" else _GATE_FAILED
+        return ModelRun(plan.run_id, target, made["status"], code, made["bundle"], page, tuple(made["gates"]))
+
+    def _made(self, plan: SweepPlan) -> dict[str, Any] | None:
+        """What an earlier run made of the same search under the same parameters: looking again would be a look."""
+        key = f"{plan.key}/{NOTE}"
+        if self._store.stat(key) is None:
+            return None
+        made: dict[str, Any] = json.loads(self._store.read(key))
+        return made if made["digest"] == self._digest() else None
+
+    def _digest(self) -> str:
+        return "-".join(params_digest(self._config.params[name]) for name in ("stack", "holdout"))
+
+
+def _tune(config: Config) -> TuneParams:
+    tune = config.params["tune"]
+    if not isinstance(tune, TuneParams):
+        msg = "the section tune is of another type"
+        raise DeveloperError(msg)
+    return tune
+
+
+def _holdout(workspace: Workspace, config: Config) -> dict[str, dt.date]:
+    """First and last session of the hold-out: as configured, else the last year that has labels."""
+    params = config.params["holdout"]
+    assert isinstance(params, HoldoutParams)
+    panel, known = workspace.panel, workspace.target.known
+    labelled = panel.sessions[np.unique(panel.session_id[known])]
+    if len(labelled) <= HOLDOUT_SESSIONS and not params.start:
+        msg = f"{len(labelled)} sessions have labels; a hold-out of {HOLDOUT_SESSIONS} leaves none to learn from"
+        raise UsageError(msg, hint="name a shorter one with holdout.start")
+    start = params.start or labelled[-HOLDOUT_SESSIONS].astype(object)
+    return {"holdout_start": start, "holdout_end": params.end or labelled[-1].astype(object)}
+
+
+def _features(workspace: Workspace, splits: Splits, store: ObjectStore, say: Callable[[str], None]) -> bytes:
+    """Features of each fold, selected once for the same panel, splits and parameters."""
+    selection, panel = workspace.config.params["selection"], workspace.panel
+    values = hashlib.sha256(np.ascontiguousarray(panel.x).data).hexdigest()
+    own = [splits.sha256, values, panel.features, params_digest(selection), _tune(workspace.config).seed]
+    digest = hashlib.sha256(json.dumps([*own, raypipe.__version__]).encode()).hexdigest()[:16]
+    key = f"selections/{digest}.yaml"
+    if store.stat(key) is not None:
+        return store.read(key)
+    say(f"selecting among {len(panel.features)} features in each fold")
+    found: Selection = workspace.select(splits)
+    workspace.write_selection(found)
+    store.put_bytes(key, found.to_yaml())
+    return found.to_yaml()
