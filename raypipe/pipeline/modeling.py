@@ -116,7 +116,9 @@ class Workspace:
             return cls(config, panel, target_of(panel, stored_targets(config, target, panel.symbols), target))
         loaded = load_rows(config, asked)
         listed = getattr(config.params["model_panel"], "listed", ())
-        symbols = _symbols(loaded.rows, listed if not asked.label else ())
+        # Events are those of a whole market: a list that nobody named does not cut them down.
+        named = not asked.label or config.origin.get("panel.symbols_file", "default") != "default"
+        symbols = _symbols(loaded.rows, listed if named else ())
         panel = loaded.panel(symbols)
         if asked.label or asked.label_end:
             return cls(config, panel, named_target(loaded, panel, asked, symbols), loaded.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
 import numpy as np
@@ -137,7 +138,10 @@ def test_a_file_may_bring_its_own_labels(root, tmp_path):
     target = workspace.target
     assert (target.name, target.kind) == ("mine", "class")
     assert target.known.sum() == panel.rows - len(range(0, panel.rows, 7))
-    assert workspace.panel.symbols == tuple(sorted(SYMBOLS))
+    assert workspace.panel.symbols == SYMBOLS  # the list was named
+    few = dataclasses.replace(workspace.config, origin={})
+    everybody = Workspace.open(few, "", Asked(str(path), features="rsi", label="mine", label_end="mine_end"))
+    assert everybody.panel.symbols == tuple(sorted(SYMBOLS))
     splits = workspace.make_splits()
     workspace.verify(splits.to_json())
     with pytest.raises(UsageError, match="go together"):
