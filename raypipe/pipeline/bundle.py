@@ -27,7 +27,7 @@ from raypipe.errors import ModelError
 from raypipe.lake.names import symbol_to_file
 from raypipe.lake.objects import ObjectStore
 from raypipe.models.catalog import load_fitted
-from raypipe.models.fitted import Fitted
+from raypipe.models.fitted import NOTE, Fitted
 from raypipe.models.stacking import Calibrator, Meta, to_z
 from raypipe.pipeline.bundle_files import (
     BundleFacts,
@@ -223,13 +223,18 @@ def _loaded(facts: BundleFacts) -> Bundle:
     if meta["strategy"] not in strategies:
         msg = f"strategy {meta['strategy']!r} is not among its strategies"
         raise ValueError(msg)
-    models = {
-        (one["algorithm"], one["scope"]): load_fitted(one["algorithm"], facts.folder / one["folder"])
-        for one in meta["models"]
-    }
+    models = {(one["algorithm"], one["scope"]): _model(facts, one) for one in meta["models"]}
     calibrator = Calibrator.from_dict(meta["calibrator"]) if meta["calibrator"] else None
     features = {scope: tuple(names) for scope, names in notes["scopes"].items()}
     return Bundle(facts, meta, features, models, strategies, calibrator, notes)
+
+
+def _model(facts: BundleFacts, one: Mapping[str, str]) -> Fitted:
+    """A model of the bundle: its folder must be one whose files are listed, and checked."""
+    if f"{one['folder']}/{NOTE}" not in facts.note["files"]:
+        msg = f"meta.json names the model folder {one['folder']!r}, which is none of the bundle"
+        raise ValueError(msg)
+    return load_fitted(one["algorithm"], facts.folder / one["folder"])
 
 
 def load_stored_bundle(store: ObjectStore, prefix: str) -> Bundle:

@@ -253,6 +253,16 @@ def test_listed_nonsense_is_an_error_of_ours(bundle, name, data):
         load_bundle(bundle)
 
 
+@pytest.mark.parametrize("folder", ["../other/models/lightgbm/_pooled", "models/lightgbm/../lightgbm/_pooled", "."])
+def test_a_model_outside_of_the_bundle_is_not_loaded(bundle, tmp_path, folder):
+    shutil.copytree(bundle, tmp_path / "other")
+    meta = json.loads((bundle / "meta.json").read_bytes())
+    meta["models"][-1]["folder"] = folder
+    relisted(bundle, "meta.json", json.dumps(meta).encode())
+    with pytest.raises(ModelError, match="none of the bundle"):
+        load_bundle(bundle)
+
+
 def test_something_else_at_the_place_of_a_bundle_stays(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.txt").write_text("mine")
