@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from raypipe.cli.acquire import FileWatch, counted
 from raypipe.cli.app import App
 from raypipe.cli.interrupts import INTERRUPTED, graceful
 from raypipe.cli.options import PATH, command, range_options
@@ -109,28 +108,7 @@ def _acquire(app: App, config: Config, intake: Intake) -> IngestReport:
     where = intake.from_dir or f"{config.ingest.endpoint_url}/{config.ingest.bucket}"
     app.notes.info(f"ingesting from {where} into {config.lake.location.root}")
     with graceful("the same command goes on where it stopped") as stop:
-        return acquire(config, intake, progress=_Watch(app), stop=stop)
-
-
-class _Watch:
-    """A line for each file that went wrong, and now and then how far things are."""
-
-    SECONDS = 10.0
-
-    def __init__(self, app: App) -> None:
-        self._app, self._counts, self._last = app, Counter[str](), time.monotonic()
-
-    def __call__(self, state: ObjectState) -> None:
-        self._counts[state.state] += 1
-        if state.state in {"failed", "forbidden"}:
-            self._app.notes.warning(f"{state.key} {state.state}: {state.reason}")
-        if time.monotonic() - self._last >= self.SECONDS:
-            self._last = time.monotonic()
-            self._app.notes.info(_counted(self._counts))
-
-
-def _counted(counts: Counter[str] | dict[str, int]) -> str:
-    return ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items()) or "no files"
+        return acquire(config, intake, progress=FileWatch(app), stop=stop)
 
 
 def _exit_code(report: IngestReport) -> int:
@@ -146,7 +124,7 @@ def _lines(report: IngestReport, *, dry_run: bool) -> list[str]:
         rows.append((name, state.replace("_", " "), span(sessions), reason))
     size = bytes_text(sum(each.bytes for each in report.fetched))
     did = "would be fetched" if dry_run else "fetched"
-    last = f"{_counted(report.counts)}; {len(report.fetched)} files {did}, {size}"
+    last = f"{counted(report.counts)}; {len(report.fetched)} files {did}, {size}"
     return [*(table(("data", "state", "sessions", "why"), rows) if rows else []), *([""] if rows else []), last]
 
 

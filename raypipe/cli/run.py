@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raypipe.cli.acquire import STOPPING, acquire_first
 from raypipe.cli.app import App
 from raypipe.cli.models import make_models, model_document, model_lines
 from raypipe.cli.options import Words, command, dates_option, range_options
@@ -62,7 +63,7 @@ def plan(app: App, items: bool, allow_holes: bool | None, **wish: Any) -> int:
 
 @command(
     "run",
-    "Build what is missing or stale: all steps, or some, over all sessions, or some.",
+    "Build what is missing or stale: all steps, or some, over all sessions, or some; `ingest` acquires files first.",
     *_what(),
     *_how(),
     click.Option(["--dry-run"], is_flag=True, help="Only show the plan."),
@@ -70,10 +71,15 @@ def plan(app: App, items: bool, allow_holes: bool | None, **wish: Any) -> int:
 def run(app: App, dry_run: bool, **options: Any) -> int:
     """Plan and build a request; then the models that the configuration asks for."""
     from raypipe.pipeline.model_run import model_target, wants_models
-    from raypipe.pipeline.session import plan_wish
+    from raypipe.pipeline.session import INGEST, plan_wish, require_lake
 
     how = {f"run__{name}": options.pop(name) for name in ("allow_holes", "workers", "executor", "address", "dq")}
-    config = app.lake_config(**how)
+    config = app.config(**how)
+    if INGEST in (options["steps"] or config.run.steps) and not dry_run:
+        code = acquire_first(app, config, options["start"], options["end"])
+        if code in STOPPING:
+            return code
+    require_lake(config)
     models = wants_models(config, options["steps"])
     found = plan_wish(config, _wish(options))
     if dry_run and models:

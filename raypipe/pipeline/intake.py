@@ -136,6 +136,45 @@ def _adopt(config: Config, intake: Intake, folder: Path, how: BookAdoption) -> I
     return replace(bars, objects=(*bars.objects, *adopt_books(books, how)), interrupted=how.stop.is_set())
 
 
+def acquire_configured(
+    config: Config,
+    bounds: tuple[dt.date | None, dt.date | None],
+    *,
+    progress: Callable[[ObjectState], None],
+    stop: threading.Event,
+) -> tuple[int, str]:
+    """The step `ingest` of a run: files of a range, from `ingest.from_dir` or the endpoint.
+
+    Parameters
+    ----------
+    config
+        Says which files, and where they are.
+    bounds
+        First and last date; of a folder all there is if both are None, of an endpoint the current year.
+
+    Returns
+    -------
+    The exit code, and what became of the files in one line.
+
+    Raises
+    ------
+    UsageError
+        If daily bars come from files, and no folder is named.
+    """
+    folder = Path(config.ingest.from_dir) if config.ingest.from_dir else None
+    if config.ingest.provider == "files":
+        if folder is None:
+            msg = "ingest.provider is files, and no folder is named"
+            raise UsageError(msg, hint="name it with ingest.from_dir")
+        kept = keep_daily(config, folder)
+        return 0, f"{len(kept)} files of daily bars in {folder}"
+    today = dt.datetime.now(dt.UTC).date()
+    intake = Intake.settle(None, today, start=bounds[0], end=bounds[1], from_dir=folder)
+    report = acquire(config, intake, progress=progress, stop=stop)
+    said = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in report.counts.items()) or "no files"
+    return 130 if report.interrupted else report.exit_code, said
+
+
 def keep_corporate(config: Config, kind: str, path: Path | None) -> None:
     """Take a file of symbols (``reference``) or of ``splits`` into the lake; None is fine."""
     if path is not None:

@@ -33,6 +33,7 @@ from raypipe.pipeline.watch import Watch
 from raypipe.redact import redact
 
 __all__ = [
+    "INGEST",
     "MODELS",
     "Observer",
     "Order",
@@ -47,6 +48,8 @@ __all__ = [
     "run_wish",
 ]
 
+#: The step that acquires files before anything is planned.
+INGEST = "ingest"
 #: The step that makes models once all tables are built, and the steps of the tables that it reads.
 MODELS, MODEL_TABLES = "models", ("model_panel", "targets", "bars_1d")
 #: Projected CPU seconds below which starting workers, or Ray, costs more than it saves.
@@ -200,8 +203,8 @@ def plan_wish(config: Config, wish: Wish) -> Plan:
 
 
 def _table_steps(steps: Sequence[str]) -> tuple[str, ...]:
-    """Steps of tables: that of models stands for the tables that they are made of."""
-    own = tuple(step for step in steps if step != MODELS)
+    """Steps of tables: that of models stands for the tables that they are made of; acquiring builds none."""
+    own = tuple(step for step in steps if step not in (INGEST, MODELS))
     return tuple(dict.fromkeys((*own, *MODEL_TABLES))) if MODELS in steps else own
 
 

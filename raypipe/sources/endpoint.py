@@ -23,6 +23,7 @@ def _field(default: Any, doc: str, **limits: Any) -> Any:
 class IngestParams(DailyIngest):
     """Where files come from and how hard to try; and what daily bars from files are."""
 
+    from_dir: str | None = _field(None, "Folder whose files the step `ingest` of a run adopts; empty: the endpoint.")
     endpoint_url: str = _field("https://files.massive.com", "Address of the S3 endpoint.")
     bucket: str = _field("flatfiles", "Bucket of the flat files.")
     prefix: str = _field("", "What stands before the vendor's keys in the bucket, with its slash.")

@@ -251,3 +251,16 @@ def test_an_earlier_run_can_be_retried(raypipe, broken, built):
     again = raypipe("retry", "--root", broken, "--run-id", first, "--executor", "serial", "--json")
     assert again.code == 0
     assert again.json["tables"]["bronze/day_aggs"]["built"] == 1
+
+
+def test_a_run_can_begin_with_the_files(raypipe, market, tmp_path):
+    """`ingest` among the steps: one command from a vendor's folder to tables."""
+    lake = tmp_path / "lake"
+    given = ("--set", f"ingest.from_dir={market}", "--steps", "ingest", "daily")
+    first = run(raypipe, lake, *given)
+    assert first.code == 0, first.err
+    assert "ingest: " in first.err
+    assert list((lake / "silver" / "daily").glob("*.parquet"))
+    again = run(raypipe, lake, *given)
+    assert again.code == 0
+    assert "everything is current" in again.out
