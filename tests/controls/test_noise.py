@@ -68,6 +68,7 @@ def planted(world):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 def test_noise_is_rejected_after_a_search(tmp_path):
     world = noise(5, symbols=SMALL)
     for target in ("direction_1d", "direction_20d"):

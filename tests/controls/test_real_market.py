@@ -46,5 +46,6 @@ def test_volatility_passes(market, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 def test_volatility_passes_after_a_search(market, tmp_path):
     assert is_skilled(judged(market, "vol_regime_20d", tmp_path, n_configs=8))
