@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +13,7 @@ from raypipe.cli.app import App
 from raypipe.cli.models import make_models, model_document, model_lines
 from raypipe.cli.options import Words, command, dates_option, range_options
 from raypipe.cli.show_run import note_run, run_document, run_lines, show_plan
+from raypipe.errors import RaypipeError
 
 if TYPE_CHECKING:
     from raypipe.config import Config
@@ -114,11 +117,24 @@ def _build(app: App, config: Config, found: Plan, *, models: bool = False) -> in
     record = carry_out(app, config, found)
     document, lines, code = run_document(config, record), run_lines(config, record), record.exit_code or 0
     if models and code in (0, 1):
-        made = make_models(app, config)
+        with _shown_if_failed(app, document, lines):
+            made = make_models(app, config)
         document, lines = {**document, "models": model_document(made)}, [*lines, "", *model_lines(made)]
         code = code or made.exit_code
+        document["exit_code"] = code
     app.show(document, lines)
     return code
+
+
+@contextmanager
+def _shown_if_failed(app: App, document: dict[str, Any], lines: list[str]) -> Iterator[None]:
+    """What became of the tables, if there cannot be models of them; as text, because JSON is one document."""
+    try:
+        yield
+    except RaypipeError:
+        if not app.options.json:
+            app.show(document, lines)
+        raise
 
 
 def carry_out(app: App, config: Config, found: Plan) -> RunRecord:

@@ -22,7 +22,7 @@ import raypipe
 from raypipe.config import Config
 from raypipe.errors import DeveloperError, UsageError
 from raypipe.lake.objects import ObjectStore, open_store
-from raypipe.pipeline.bundle_files import send_bundle
+from raypipe.pipeline.bundle_files import BUNDLE, METRICS, send_bundle
 from raypipe.pipeline.fingerprint import params_digest
 from raypipe.pipeline.holdout_run import HoldoutWish, run_holdout
 from raypipe.pipeline.modeling import Selection, Splits, Workspace
@@ -33,6 +33,7 @@ from raypipe.pipeline.sweep import SweepOrder, run_sweep
 from raypipe.pipeline.sweep_inputs import SweepWish, open_sweep
 from raypipe.pipeline.sweep_page import save_sweep_page
 from raypipe.pipeline.sweep_plan import SweepPlan
+from raypipe.pipeline.sweep_results import SweepRecord
 from raypipe.pipeline.sweep_run import SweepExecutor, Watch
 from raypipe.schema.modeling import HoldoutParams, TuneParams
 
@@ -41,7 +42,7 @@ __all__ = ["MODELS", "ModelOrder", "ModelRun", "model_target", "run_models", "wa
 #: Sessions of the hold-out if none are named: a year.
 HOLDOUT_SESSIONS = 252
 SPLITS, FEATURES, NOTE = "splits.json", "feature_config.yaml", "models.json"
-_GATE_FAILED = 3
+_GATE_FAILED, _STOPPED = 3, 130
 _NO_TARGET = "the configuration names nothing to make models of"
 _NO_TARGET_HINT = "set tune.target, for example to vol_regime_20d"
 
@@ -149,8 +150,12 @@ class _Making:
         self._features.write_bytes(_features(workspace, splits, self._store, self._order.say))
         plan, data = open_sweep(self._config, SweepWish(self._splits, self._features))
         self._keep(plan)
-        found = self._search(plan, data, target)
-        return found if found is not None else self._judge(plan, target)
+        record = self._search(plan, data)
+        if record.status == "stopped" or self._order.stop.is_set():
+            return self._ended(plan, target, "stopped", _STOPPED)
+        if not any(one.status == "done" for one in record.studies):
+            return self._ended(plan, target, "failed", record.exit_code or 1)
+        return self._judge(plan, target, record.exit_code or 0)
 
     def _keep(self, plan: SweepPlan) -> None:
         for file in (self._splits, self._features):
@@ -158,45 +163,44 @@ class _Making:
             if self._store.stat(key) is None:
                 self._store.put_bytes(key, file.read_bytes())
 
-    def _search(self, plan: SweepPlan, data: StudyData, target: str) -> ModelRun | None:
-        """Run the search; what ends the run here, or None."""
+    def _search(self, plan: SweepPlan, data: StudyData) -> SweepRecord:
         order = self._order
         with order.watch(plan) as watch:
-            record = run_sweep(plan, data, SweepOrder(order.executor(plan), watch, order.command, order.stop))
-        page = save_sweep_page(self._config, plan.run_id)
-        if record.status == "stopped":
-            return ModelRun(plan.run_id, target, "stopped", record.exit_code or 130, page=page)
-        if not any(one.status == "done" for one in record.studies):
-            return ModelRun(plan.run_id, target, "failed", record.exit_code or 1, page=page)
-        return None
+            return run_sweep(plan, data, SweepOrder(order.executor(plan), watch, order.command, order.stop))
 
-    def _judge(self, plan: SweepPlan, target: str) -> ModelRun:
-        made = self._made(plan)
-        if made is None:
-            self._order.say("stacking the winners, and judging them on the hold-out")
-            location, key = self._config.lake.location, f"{plan.key}/bundle"
-            output = None if location.is_local else self._splits.parent / "bundle"
-            stacked = stack_run(
-                self._config, StackWish(plan.run_id, self._splits, self._features, name=target, output=output)
-            )
-            judged = run_holdout(self._config, HoldoutWish(stacked.folder))
-            if output is not None:
-                send_bundle(self._store, key, output)
-            gates = [gate.to_dict() for gate in judged.verdict.gates]
-            status = "pass" if judged.verdict.passed else "fail"
-            folder = f"{location.root}/{key}"
-            made = {"digest": self._digest(), "status": status, "bundle": folder, "gates": gates}
-            self._store.put_bytes(f"{plan.key}/{NOTE}", json.dumps(made, indent=1, sort_keys=True).encode())
+    def _ended(self, plan: SweepPlan, target: str, status: str, code: int) -> ModelRun:
+        return ModelRun(plan.run_id, target, status, code, page=save_sweep_page(self._config, plan.run_id))
+
+    def _judge(self, plan: SweepPlan, target: str, code: int) -> ModelRun:
+        made = self._made(plan) or self._make(plan, target)
         page = save_sweep_page(self._config, plan.run_id)
-        code = 0 if made["status"] == "pass" else _GATE_FAILED
+        code = code if made["status"] == "pass" else _GATE_FAILED
         return ModelRun(plan.run_id, target, made["status"], code, made["bundle"], page, tuple(made["gates"]))
 
+    def _make(self, plan: SweepPlan, target: str) -> dict[str, Any]:
+        """Stack and judge. The note comes last: without it all is made again, to the same bytes and the same look."""
+        self._order.say("stacking the winners, and judging them on the hold-out")
+        location, key = self._config.lake.location, f"{plan.key}/bundle"
+        output = None if location.is_local else self._splits.parent / "bundle"
+        wish = StackWish(plan.run_id, self._splits, self._features, name=target, output=output)
+        judged = run_holdout(self._config, HoldoutWish(stack_run(self._config, wish).folder))
+        if output is not None:
+            send_bundle(self._store, key, output)
+        made = {
+            "digest": self._digest(),
+            "status": "pass" if judged.verdict.passed else "fail",
+            "bundle": f"{location.root}/{key}",
+            "gates": [gate.to_dict() for gate in judged.verdict.gates],
+        }
+        self._store.put_bytes(f"{plan.key}/{NOTE}", json.dumps(made, indent=1, sort_keys=True).encode())
+        return made
+
     def _made(self, plan: SweepPlan) -> dict[str, Any] | None:
-        """What an earlier run made of the same search under the same parameters: looking again would be a look."""
-        key = f"{plan.key}/{NOTE}"
-        if self._store.stat(key) is None:
+        """What an earlier run made of the same search under the same parameters; None without it or its bundle."""
+        keys = (f"{plan.key}/{NOTE}", f"{plan.key}/bundle/{BUNDLE}", f"{plan.key}/bundle/{METRICS}")
+        if any(self._store.stat(key) is None for key in keys):
             return None
-        made: dict[str, Any] = json.loads(self._store.read(key))
+        made: dict[str, Any] = json.loads(self._store.read(keys[0]))
         return made if made["digest"] == self._digest() else None
 
     def _digest(self) -> str:
@@ -217,9 +221,9 @@ def _holdout(workspace: Workspace, config: Config) -> dict[str, dt.date]:
     assert isinstance(params, HoldoutParams)
     panel, known = workspace.panel, workspace.target.known
     labelled = panel.sessions[np.unique(panel.session_id[known])]
-    if len(labelled) <= HOLDOUT_SESSIONS and not params.start:
+    if len(labelled) <= (0 if params.start else HOLDOUT_SESSIONS):
         msg = f"{len(labelled)} sessions have labels; a hold-out of {HOLDOUT_SESSIONS} leaves none to learn from"
-        raise UsageError(msg, hint="name a shorter one with holdout.start")
+        raise UsageError(msg, hint="get more sessions, or name a shorter one with holdout.start")
     start = params.start or labelled[-HOLDOUT_SESSIONS].astype(object)
     return {"holdout_start": start, "holdout_end": params.end or labelled[-1].astype(object)}
 

@@ -84,7 +84,7 @@ def _verdict(facts: SweepFacts) -> tuple[str, str]:
         if not failed:
             return "good", "All gates passed on sessions that nothing had seen."
         return "bad", f"Refused: {', '.join(failed)} did not pass on the hold-out."
-    if facts.run.get("status") == "running":
+    if facts.run.get("status") in ("running", "stopped"):
         return "warn", "This sweep has not ended. The same command goes on where it is."
     broken = sum(row.get("status") == "failed" for row in facts.run.get("studies", ()))
     if broken:
