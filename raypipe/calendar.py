@@ -10,8 +10,9 @@ from __future__ import annotations
 import datetime as dt
 import os
 import tempfile
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -130,7 +131,7 @@ class Calendar:
     def has(self, date: dt.date) -> bool:
         """Whether ``date`` is a session."""
         i = self._index(date)
-        return bool(i < len(self._days) and self._days[i] == _days(date))
+        return i < len(self._dates) and self._dates[i] == date
 
     def session(self, date: dt.date) -> Session:
         """The session of ``date``.
@@ -147,8 +148,7 @@ class Calendar:
 
     def between(self, start: dt.date, end: dt.date) -> list[Session]:
         """Sessions in the closed range [start, end]."""
-        lo, hi = self._index(start), int(np.searchsorted(self._days, _days(end), side="right"))
-        return [self._at(i) for i in range(lo, hi)]
+        return [self._at(i) for i in range(self._index(start), bisect_right(self._dates, end))]
 
     def hours(self, days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Open and close of many sessions at once, int64 nanoseconds UTC (sessions,).
@@ -182,24 +182,29 @@ class Calendar:
 
     def dates(self, start: dt.date, end: dt.date) -> list[dt.date]:
         """Dates of the sessions in the closed range [start, end]."""
-        lo, hi = self._index(start), int(np.searchsorted(self._days, _days(end), side="right"))
-        return [_date(day) for day in self._days[lo:hi]]
+        return self._dates[bisect_left(self._dates, start) : bisect_right(self._dates, end)]
 
     def offset(self, date: dt.date, sessions: int) -> dt.date:
         """The session ``sessions`` steps after ``date`` (before it, if negative).
 
         ``date`` itself must be a session. The result is clamped to the calendar's range.
         """
-        self.session(date)
-        i = self._index(date) + sessions
-        return _date(self._days[min(max(i, 0), len(self._days) - 1)])
+        i = self._index(date)
+        if i == len(self._dates) or self._dates[i] != date:
+            self.session(date)
+        return self._dates[min(max(i + sessions, 0), len(self._dates) - 1)]
 
     def week(self, monday: dt.date) -> list[dt.date]:
         """Dates of the sessions in the week that starts on ``monday``."""
         return self.dates(monday, monday + dt.timedelta(days=6))
 
+    @cached_property
+    def _dates(self) -> list[dt.date]:
+        """All sessions as dates: plans ask for them by the hundred thousand."""
+        return [_date(day) for day in self._days]
+
     def _index(self, date: dt.date) -> int:
-        return int(np.searchsorted(self._days, _days(date)))
+        return bisect_left(self._dates, date)
 
     def _at(self, i: int) -> Session:
         date = _date(self._days[i])
@@ -248,10 +253,6 @@ def _write_cache(path: Path, days: np.ndarray, open_ns: np.ndarray, close_ns: np
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as tmp:
         np.savez(tmp, days=days, open_ns=open_ns, close_ns=close_ns)
     Path(tmp.name).replace(path)
-
-
-def _days(date: dt.date) -> int:
-    return date.toordinal() - dt.date(1970, 1, 1).toordinal()
 
 
 def _date(day: np.int64) -> dt.date:
