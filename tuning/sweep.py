@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from raypipe.config import Config, load_config
+from raypipe.pipeline.model_inputs import Asked
 from raypipe.pipeline.session import require_lake
 from raypipe.pipeline.sweep import SweepOrder, run_sweep
 from raypipe.pipeline.sweep_inputs import SweepWish, open_sweep
@@ -48,6 +49,10 @@ def parser() -> argparse.ArgumentParser:
     add("--space", choices=("safe", "wide"), help="ranges, unless a family's name says so")
     add("--windows", action="store_true", default=None, help="search windows of indicators too")
     add("--input-data-s3", metavar="URI", help="read panel and targets from the lake at this address")
+    add("--data-path", "--table", "--input-dir", metavar="TABLE|FILE", default="", help="instead of gold/model_panel")
+    add("--columns", metavar="a,b", default="", help="which columns of it are features, where roles do not say so")
+    add("--label", metavar="COLUMN", default="", help="which column of it is the label, instead of a target")
+    add("--label-end", metavar="COLUMN", default="", help="the nanosecond at which that label ends")
     add("--symbols", metavar="SYMBOL", help="only these have studies of their own", **several)
     add("--symbols-file", metavar="FILE", help="the symbols, one per line")
     add("--no-pooled", dest="pooled", action="store_false", default=None, help="no study of all symbols")
@@ -89,7 +94,8 @@ def _sweep(options: argparse.Namespace, command: str, stop: threading.Event) -> 
         source = replace(config, lake=config.lake.model_copy(update={"root": options.input_data_s3}))
     require_lake(source)
     symbols = tuple(itertools.chain.from_iterable(options.symbols))
-    plan, data = open_sweep(config, SweepWish(options.splits, options.features, symbols, source))
+    asked = Asked(options.data_path, options.columns, options.label, options.label_end)
+    plan, data = open_sweep(config, SweepWish(options.splits, options.features, symbols, source, asked))
     address = config.run.address or default_address()
     log.info("run %s: %d studies of %s, on Ray, address %s", plan.run_id, len(plan.jobs), data.target, address)
     executor = RaySweep(address, plan.params.max_concurrent or config.run.workers)

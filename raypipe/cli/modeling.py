@@ -25,8 +25,14 @@ def symbols_option() -> click.Option:
     return click.Option(["--symbols-file"], metavar="FILE", help="The symbols, one per line: panel.symbols_file.")
 
 
-def data_options() -> tuple[click.Option, ...]:
-    """Another table or file than `gold/model_panel`, and what of it counts."""
+def data_options(features: str = "--features") -> tuple[click.Option, ...]:
+    """Another table or file than `gold/model_panel`, and what of it counts.
+
+    Parameters
+    ----------
+    features
+        Name of the option that says which columns are features; commands that take a file of features have another.
+    """
     return (
         click.Option(
             ["--data-path", "--table", "--input-dir", "data_path"],
@@ -34,7 +40,7 @@ def data_options() -> tuple[click.Option, ...]:
             help="Features from this table, file or folder instead of gold/model_panel.",
         ),
         click.Option(
-            ["--features"],
+            [features, "features" if features == "--features" else "columns"],
             metavar="a,b|@FILE|re:PATTERN",
             help="Which columns of it are features, where roles do not say so.",
         ),
@@ -47,5 +53,6 @@ def asked_of(options: dict[str, Any]) -> Asked:
     """What `data_options` were given; they are taken out of the options."""
     from raypipe.pipeline.model_inputs import Asked
 
-    given = {name: options.pop(name) or "" for name in ("data_path", "features", "label", "label_end")}
-    return Asked(data=given.pop("data_path"), **given)
+    names = ("data_path", "columns" if "columns" in options else "features", "label", "label_end")
+    data, features, label, label_end = (options.pop(name) or "" for name in names)
+    return Asked(data=data, features=features, label=label, label_end=label_end)

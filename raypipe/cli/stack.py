@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from raypipe.cli.app import App
-from raypipe.cli.modeling import symbols_option
+from raypipe.cli.modeling import asked_of, data_options, symbols_option
 from raypipe.cli.options import PATH, Words, command
 from raypipe.cli.present import table
 
@@ -32,6 +32,7 @@ __all__ = ["stack"]
     click.Option(["--name"], metavar="NAME", help="Name in the bundle; its target otherwise."),
     click.Option(["--output"], type=PATH, metavar="DIR", help="Of the bundle: runs/ID/bundle in the lake otherwise."),
     click.Option(["--input-data-s3"], metavar="URI", help="Lake with the panel, or a pin of it."),
+    *data_options("--columns"),
     symbols_option(),
 )
 def stack(app: App, run_id: str, splits: Path, **options: Any) -> int:
@@ -50,9 +51,10 @@ def stack(app: App, run_id: str, splits: Path, **options: Any) -> int:
     output: Path | None = options["output"]
     if output is not None and bundle_folder(output) != output:
         app.notes.warning(f"{output}: bundles are folders of native files, never pickles; this one is {output.stem}/")
+    asked = asked_of(options)
     features = options["features"] or Path("feature_config.yaml")
     models, name = tuple(options["models"]), options["name"] or ""
-    made = stack_run(config, StackWish(run_id, splits, features, models, name, output, source, given))
+    made = stack_run(config, StackWish(run_id, splits, features, models, name, output, source, given, asked))
     for study in made.lost:
         app.notes.warning(f"study {study} has no winner and is left out")
     stacked, rows = made.trained.stacked, scores_of(made.trained)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raypipe.cli.app import App
-from raypipe.cli.modeling import symbols_option
+from raypipe.cli.modeling import asked_of, data_options, symbols_option
 from raypipe.cli.models import sweep_executor, sweep_watch
 from raypipe.cli.options import PATH, Words, command
 from raypipe.cli.present import table
@@ -39,6 +39,7 @@ _OF_TUNE = ("algorithms", "n_configs", "seed", "space", "windows", "pooled", "pe
     click.Option(["--windows"], is_flag=True, default=None, help="Search windows of indicators too."),
     click.Option(["--input-data-s3"], metavar="URI", help="Lake with the panel, or a pin of it."),
     Words(["--symbols"], metavar="SYMBOL,..", help="Only these have studies of their own."),
+    *data_options("--columns"),
     symbols_option(),
     click.Option(
         ["--no-pooled", "pooled"], is_flag=True, flag_value=False, default=None, help="No study of all symbols."
@@ -58,9 +59,10 @@ def tune(app: App, splits: Path, features: Path, **options: Any) -> int:
     """Plan and run a sweep."""
     from raypipe.pipeline.sweep_inputs import SweepWish, open_sweep
 
+    asked = asked_of(options)
     config, source = _configs(app, options)
     symbols = tuple(options["symbols"])
-    plan, data = open_sweep(config, SweepWish(splits, features, symbols, source))
+    plan, data = open_sweep(config, SweepWish(splits, features, symbols, source, asked))
     if options["dry_run"]:
         return _list(app, plan, data)
     return _search(app, config, plan, data, fresh=options["fresh"])

@@ -20,6 +20,7 @@ from raypipe.lake.store import Lake
 from raypipe.models.catalog import model
 from raypipe.pipeline.bundle import write_bundle
 from raypipe.pipeline.bundle_files import BundleFacts, send_bundle
+from raypipe.pipeline.model_inputs import Asked
 from raypipe.pipeline.modeling import Workspace, read_bytes, splits_target
 from raypipe.pipeline.oof import RunStudies, read_run
 from raypipe.pipeline.pin import Input
@@ -52,6 +53,8 @@ class StackWish:
         Configuration whose lake has the panel; the same as the run's if None.
     given
         What said so.
+    asked
+        Where the features come from; None: `gold/model_panel`.
     """
 
     run_id: str
@@ -62,6 +65,7 @@ class StackWish:
     output: Path | None = None
     source: Config | None = field(default=None, repr=False)
     given: Input | None = None
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +129,7 @@ def _material(config: Config, wish: StackWish) -> Material:
     families = [model(name)[0].name for name in wish.models]
     run = read_run(config.lake.location, check_run_id(wish.run_id), families)
     source = wish.source or config
-    workspace = Workspace.open(source, splits_target(wish.splits))
+    workspace = Workspace.open(source, splits_target(wish.splits), wish.asked)
     splits = workspace.read_splits(wish.splits)
     selection = Selection.from_yaml(read_bytes(wish.features))
     run.check(features_sha256=selection.sha256)

@@ -10,6 +10,7 @@ from raypipe.dataset.selection import POOLED as ALL_SYMBOLS
 from raypipe.dataset.selection import Selection
 from raypipe.dataset.splits import Splits
 from raypipe.errors import DeveloperError, UsageError
+from raypipe.pipeline.model_inputs import Asked
 from raypipe.pipeline.modeling import Workspace, read_bytes, splits_target
 from raypipe.pipeline.study_data import ALL, StudyData
 from raypipe.pipeline.sweep_plan import SweepPlan, plan_sweep
@@ -30,12 +31,15 @@ class SweepWish:
         Symbols with studies of their own; all of the panel if empty.
     source
         Configuration whose lake has the panel; the same as the run's if None.
+    asked
+        Where the features come from; None: `gold/model_panel`.
     """
 
     splits: Path
     features: Path
     symbols: tuple[str, ...] = ()
     source: Config | None = field(default=None, repr=False)
+    asked: Asked | None = None
 
 
 def open_sweep(config: Config, wish: SweepWish) -> tuple[SweepPlan, StudyData]:
@@ -48,7 +52,7 @@ def open_sweep(config: Config, wish: SweepWish) -> tuple[SweepPlan, StudyData]:
     UsageError
         If files do not belong together, or the wish cannot be met.
     """
-    workspace = Workspace.open(wish.source or config, splits_target(wish.splits))
+    workspace = Workspace.open(wish.source or config, splits_target(wish.splits), wish.asked)
     splits = workspace.read_splits(wish.splits)
     selection = _selection(wish.features, splits, workspace)
     data = study_data(workspace, splits, selection)
