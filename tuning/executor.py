@@ -67,6 +67,7 @@ class RaySweep:
     def _search(self, sweep: _Sweep) -> Iterator[StudyOutcome]:
         thread = threading.Thread(target=self._tune, args=(sweep,), daemon=True)
         thread.start()
+        whole = False
         try:
             while (one := sweep.arrivals.get()) is not None:
                 if isinstance(one, BaseException):
@@ -74,8 +75,10 @@ class RaySweep:
                     msg = f"Ray Tune stopped: {reason}"
                     raise ClusterError(msg, hint="the same command goes on where it stopped") from one
                 yield one
+            whole = True
         finally:
-            sweep.stop.set()
+            if not whole:  # the event is the caller's: one that is set says that a person wanted the end
+                sweep.stop.set()
             thread.join(FAREWELL)
 
     def _tune(self, sweep: _Sweep) -> None:

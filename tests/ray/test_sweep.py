@@ -69,9 +69,10 @@ def _line(pid: int, parents: dict[int, int]) -> list[int]:
 def test_ray_leaves_the_same_bytes_though_workers_are_killed(tmp_path, data, whole, capfd):
     from tuning.executor import RaySweep
 
-    plan, watch = plan_at(tmp_path, data, PARAMS), Interfering()
-    record = run_sweep(plan, data, SweepOrder(RaySweep("local", 2), watch))
+    plan, watch, stop = plan_at(tmp_path, data, PARAMS), Interfering(), threading.Event()
+    record = run_sweep(plan, data, SweepOrder(RaySweep("local", 2), watch, stop=stop))
     assert watch.killed
+    assert not stop.is_set(), "nobody wanted it to end"
     assert (record.status, record.exit_code, record.executor) == ("done", 0, "ray")
     assert sweep_bytes(plan) == sweep_bytes(whole)
     order = [outcome.name for outcome in watch.outcomes]
