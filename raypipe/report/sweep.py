@@ -14,13 +14,16 @@ from typing import Any
 
 from raypipe.report.charts import Interval, Series, interval_chart, scatter_chart
 from raypipe.report.page import render_page
+from raypipe.schema.targets import TARGETS
 
 __all__ = ["SweepFacts", "render_sweep"]
 
 POOLED = "_pooled"
 Row = Mapping[str, Any]
-_CHANCE = 0.5
+#: What is seen without skill: of an AUC, and of a rank correlation.
+_CHANCE, _CHANCE_IC = 0.5, 0.0
 _SHOWN_FAILURES = 30
+_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def render_sweep(facts: SweepFacts) -> str:
     """
     scored = [row for row in facts.configurations if row["value"] is not None]
     pooled = [row for row in scored if row["scope"] == POOLED]
-    studies = list(facts.run.get("studies", ()))
+    studies, chance = list(facts.run.get("studies", ())), _chance(facts.run)
     return render_page(
         "sweep.html.j2",
         title=f"raypipe sweep {facts.run['run_id']}",
@@ -66,9 +69,9 @@ def render_sweep(facts: SweepFacts) -> str:
         verdict=_verdict(facts),
         tiles=_tiles(facts.configurations, studies),
         holdout=facts.holdout,
-        histories=[(name, _history(name, rows)) for name, rows in _by(pooled, "algorithm").items()],
-        folds=_folds(pooled),
-        luck=_luck(facts.multiplicity),
+        histories=[(name, _history(name, rows, chance)) for name, rows in _by(pooled, "algorithm").items()],
+        folds=_folds(pooled, chance),
+        luck=_luck(facts.multiplicity, chance),
         stack=_stack(facts.stack),
         strategies=[row for row in facts.stack if row["fold_id"] is None],
         symbols=_symbols(scored),
@@ -92,6 +95,12 @@ def _verdict(facts: SweepFacts) -> tuple[str, str]:
     return "warn", "Searched, and not yet judged: `raypipe stack`, then `raypipe holdout`."
 
 
+def _chance(run: Row) -> float:
+    """Numbers are scored by rank correlation, classes and labels of events by AUC."""
+    target = TARGETS.get(run.get("target", ""))
+    return _CHANCE_IC if target is not None and target.kind == "regression" else _CHANCE
+
+
 def _tiles(configurations: Sequence[Row], studies: Sequence[Row]) -> list[tuple[str, str]]:
     states = [row["state"] for row in configurations]
     seconds = sum(row["cpu_s"] or 0.0 for row in configurations)
@@ -100,7 +109,7 @@ def _tiles(configurations: Sequence[Row], studies: Sequence[Row]) -> list[tuple[
         (f"{len(states):,}", "configurations"),
         (f"{states.count('pruned'):,}", "stopped early"),
         (f"{states.count('failed'):,}", "failed"),
-        (f"{seconds:,.0f} s", "CPU in fits"),
+        (f"{seconds:,.{0 if seconds >= _SECONDS else 1}f} s", "CPU in fits"),
     ]
 
 
@@ -111,7 +120,7 @@ def _by(rows: Iterable[Row], key: str) -> dict[str, list[Row]]:
     return dict(sorted(found.items()))
 
 
-def _history(name: str, rows: Sequence[Row]) -> str:
+def _history(name: str, rows: Sequence[Row], chance: float) -> str:
     """Every pooled configuration by number, and the best complete one so far."""
     ordered = sorted(rows, key=lambda row: row["i"])
     dots = {state: tuple((r["i"], r["value"]) for r in ordered if r["state"] == state) for state in _DOTS}
@@ -119,13 +128,13 @@ def _history(name: str, rows: Sequence[Row]) -> str:
     best = accumulate((row["value"] for row in complete), max)
     line = Series(tuple(zip((row["i"] for row in complete), best, strict=True)), line=True)
     series = [Series(points, _DOTS[state]) for state, points in dots.items()]
-    return scatter_chart(f"{name}: search", [line, *series], x="configuration", y="objective", mark=_CHANCE)
+    return scatter_chart(f"{name}: search", [line, *series], x="configuration", y="objective", mark=chance)
 
 
 _DOTS = {"complete": "dot", "pruned": "faint"}
 
 
-def _folds(pooled: Sequence[Row]) -> str:
+def _folds(pooled: Sequence[Row], chance: float) -> str:
     """Scores of the pooled winners, fold by fold, with their standard error around the mean."""
     rows = []
     for name, group in _by((row for row in pooled if row["state"] == "complete"), "algorithm").items():
@@ -134,17 +143,17 @@ def _folds(pooled: Sequence[Row]) -> str:
         error = best["value_se"] or 0.0
         middle = mean(values)
         rows.append(Interval(name, middle - error, middle + error, tuple(values), "in a fold"))
-    return interval_chart("folds of the pooled winners", rows, mark=_CHANCE) if rows else ""
+    return interval_chart("folds of the pooled winners", rows, mark=chance) if rows else ""
 
 
-def _luck(multiplicity: Sequence[Row]) -> str:
+def _luck(multiplicity: Sequence[Row], chance: float) -> str:
     """The best of N against the best of N without skill: mean to 95 % point of the null, and what was observed."""
     rows = [
         Interval(f"{row['algorithm']}, {row['scope']}", row["null_mean"], row["null_q95"], (row["observed"],), "seen")
         for row in multiplicity
         if row["scope"] == POOLED
     ]
-    return interval_chart("best of N", rows, mark=_CHANCE) if rows else ""
+    return interval_chart("best of N", rows, mark=chance) if rows else ""
 
 
 def _stack(stack: Sequence[Row]) -> str:

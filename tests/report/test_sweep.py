@@ -70,6 +70,18 @@ def test_before_the_stack_there_is_no_section_of_it(configurations):
     assert not re.search(r"<h2>(Stack|Gates|Skill or luck)</h2>", page)
 
 
+def test_a_search_that_was_stopped_has_not_ended(configurations):
+    assert "has not ended" in render_sweep(SweepFacts(run(status="stopped"), configurations))
+
+
+@pytest.mark.parametrize(("target", "chance"), [("direction_1d", 0.5), ("forward_return_5d", 0.0), ("a_label", 0.5)])
+def test_chance_is_half_of_pairs_or_no_correlation(target, chance):
+    rows = [configuration(i, value=0.3) for i in range(11)]
+    page = render_sweep(SweepFacts(run(target=target), rows))
+    chart = page.partition("<h2>Search</h2>")[2].partition("</svg>")[0]
+    assert (">0.5<" in chart) == (chance == 0.5)
+
+
 def test_failed_configurations_are_counted_and_not_drawn(configurations):
     page = render_sweep(SweepFacts(run(), configurations))
     assert page.count('class="dot"') >= 8
