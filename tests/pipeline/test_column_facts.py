@@ -136,5 +136,5 @@ def test_a_range_and_what_is_not_there(lakes):
     assert found.partitions == (BUILT[1],)
     with pytest.raises(NotYetError, match="gold/signals has no partition"):
         column_facts(config, ["signals"], dt.date(2030, 1, 1))
-    with pytest.raises(UsageError, match="no table 'sigals'"):
-        column_facts(config, ["sigals"])
+    with pytest.raises(UsageError, match="no table 'signalz'"):
+        column_facts(config, ["signalz"])
