@@ -13,6 +13,7 @@ GIVEN = {
     "docs/cluster.md": ("lake",),
     "docs/daily-bars.md": ("bars",),
     "docs/data.md": ("lake",),
+    "docs/modeling.md": ("bars",),
     "docs/reports.md": ("lake",),
     "docs/signals.md": ("es", "opra", "bars"),
 }
