@@ -1,11 +1,12 @@
 """What a search costs beside its fits: asking, scoring and journaling; going on from a journal; a whole sweep.
 
 Aims of one core: 6 ms of CPU for a configuration of a symbol's study, 50 ms to replay a journal of 50, and a sweep at
-1.05 times the bare loop of the same fits.
+1.05 times the bare loop of the same fits. On Ray: what Tune adds to a study, and by how much its driver grows.
 """
 
 from __future__ import annotations
 
+import resource
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,20 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from raypipe.models.catalog import model
 from raypipe.pipeline import study as study_module
 from raypipe.pipeline.journal import read_study
-from raypipe.pipeline.study import Study, run_study
+from raypipe.pipeline.study import Study, StudyOutcome, run_study
 from raypipe.pipeline.study_ask import Asker, hashed_seed
 from raypipe.pipeline.study_data import StudyData, StudyView
+from raypipe.pipeline.sweep import SweepOrder, run_sweep
+from raypipe.pipeline.sweep_run import SerialSweep
+from raypipe.schema.modeling import TuneParams
+from tests.pipeline import studies
 from tests.pipeline.studies import made_data, made_job
-from tests.pipeline.sweeps import plan_at, sweep
+from tests.pipeline.sweeps import Silent, plan_at, sweep
 
 CONFIGS = 50
+#: Studies of one configuration; after the first few nothing is loaded any more.
+CHEAP = TuneParams(algorithms=("logistic",), n_configs=1, seed=7, early_stop="none")
+STEADY = 5
 
 
 class NoFit:
@@ -132,6 +140,54 @@ def test_a_sweep_beside_the_bare_loop_of_its_fits(benchmark: BenchmarkFixture, t
     bare = min(_bare(plan.jobs, data) for _ in range(2))
     ratio = min(spent) / bare
     benchmark.extra_info["sweep"] = f"{min(spent):.2f} s CPU, bare loop {bare:.2f} s, {ratio:.3f} x (aim 1.05)"
+
+
+@pytest.mark.ray
+@pytest.mark.bench
+@pytest.mark.timeout(300)
+def test_what_ray_tune_adds_to_a_study(
+    benchmark: BenchmarkFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Studies of one cheap configuration, one at a time in one actor, beside the same in this process.
+
+    Slopes over the studies leave out what starting Ray costs.
+    """
+    from tuning.executor import RaySweep
+
+    monkeypatch.setattr(studies, "SYMBOLS", tuple(f"S{i:02d}" for i in range(40)))
+    data = made_data(sessions=160, features=4)
+    plan, watch = plan_at(tmp_path / "ray", data, CHEAP), Clocked()
+    order = SweepOrder(RaySweep("local", 1), watch)
+    benchmark.pedantic(lambda: run_sweep(plan, data, order), rounds=1)
+    alone = Clocked()
+    run_sweep(plan_at(tmp_path / "serial", data, CHEAP), data, SweepOrder(SerialSweep(), alone))
+    (seconds, grown), (plain, _) = watch.slopes(), alone.slopes()
+    benchmark.extra_info["a study on Ray"] = f"{seconds * 1e3:.0f} ms, in one process {plain * 1e3:.0f} ms"
+    benchmark.extra_info["it leaves in the driver"] = f"{grown / 1024:.0f} KiB"
+
+
+class Clocked(Silent):
+    """Notes when each study ended, and how much memory this process had then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock: list[tuple[float, int]] = []
+
+    def ended(self, outcome: StudyOutcome) -> None:
+        """One more."""
+        super().ended(outcome)
+        self.clock.append((time.perf_counter(), _rss()))
+
+    def slopes(self) -> tuple[float, float]:
+        """Seconds and bytes of a study, without the first ones."""
+        (first, small), (last, large) = self.clock[STEADY], self.clock[-1]
+        count = len(self.clock) - 1 - STEADY
+        return (last - first) / count, (large - small) / count
+
+
+def _rss() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _bare(jobs: Any, data: StudyData) -> float:
