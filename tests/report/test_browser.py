@@ -14,6 +14,7 @@ from raypipe.report.ops import render_run
 from tests.report.samples import surroundings, whole_record, with_text
 from tests.report.test_compare import found
 from tests.report.test_ops import GRID, HOSTILE, hostile_page
+from tests.report.test_sweep import hostile_search
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")]
@@ -22,6 +23,7 @@ PAGES = {
     "run": lambda: render_run(whole_record(), GRID, surroundings()),
     "comparison": lambda: render_comparison(found()),
     "hostile run": hostile_page,
+    "hostile search": hostile_search,
     "hostile comparison": lambda: render_comparison(with_text(found(), HOSTILE)),
 }
 #: Marks the page if any of its text is run.
@@ -36,7 +38,7 @@ def test_a_page_is_quiet(page: str, tmp_path: Path) -> None:
     command = [str(BROWSER), *flags, f"--user-data-dir={tmp_path}/profile", file.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in done.stderr
-    assert "<h2>Sessions</h2>" in done.stdout or "<h2>Partitions</h2>" in done.stdout
+    assert any(f"<h2>{section}</h2>" in done.stdout for section in ("Sessions", "Partitions", "Gates"))
     (title,) = re.findall(r"<title>(.*?)</title>", done.stdout, re.DOTALL)[:1]
-    assert title.startswith("raypipe run")
+    assert title.startswith(("raypipe run", "raypipe sweep"))
     assert "<script" not in done.stdout

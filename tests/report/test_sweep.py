@@ -8,7 +8,7 @@ import pytest
 
 from raypipe.report.sweep import SweepFacts, render_sweep
 
-HOSTILE = "</svg><script>alert('x')</script>&\"'"
+HOSTILE = "</svg><script>alert(1)</script><img src=x onerror=alert(2)>&\"'"
 
 
 def configuration(i: int, *, algorithm="lightgbm", scope="_pooled", state="complete", value: float | None = 0.55):
@@ -88,7 +88,8 @@ def test_failed_configurations_are_counted_and_not_drawn(configurations):
     assert re.search(r"<b>1</b><span>failed</span>", page)
 
 
-def test_nothing_hostile_gets_through():
+def hostile_search() -> str:
+    """A page whose every text is hostile."""
     rows = [configuration(i, algorithm=HOSTILE, scope=scope) for i in range(2) for scope in ("_pooled", HOSTILE)]
     stack = {"strategy": HOSTILE, "fold_id": None, "auc": 0.6, "auc_se": None, "diff_vs_mean": None, "picked": True}
     luck = {"algorithm": HOSTILE, "scope": "_pooled", "null_mean": 0.5, "null_q95": 0.52, "observed": 0.55}
@@ -96,8 +97,13 @@ def test_nothing_hostile_gets_through():
     best = {HOSTILE: {"best_auc": 0.5, "hyperparameters": {"_pooled": {HOSTILE: HOSTILE}}}}
     studies = [{"algorithm": HOSTILE, "scope": HOSTILE, "status": "failed", "reason": HOSTILE}]
     facts = SweepFacts(run(studies=studies, command=HOSTILE, target=HOSTILE), rows, best, [stack], [luck], gates)
-    page = render_sweep(facts)
+    return render_sweep(facts)
+
+
+def test_nothing_hostile_gets_through():
+    page = hostile_search()
     assert "<script" not in page
+    assert "<img" not in page
     assert page.count("</svg>") == page.count("<svg")
 
 
