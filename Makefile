@@ -10,7 +10,7 @@ WORKERS ?= 2
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-ray test-nojit check format bench docs lock clean
+.PHONY: help setup demo test test-all test-ray test-nojit check format bench docs lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,10 @@ setup: $(READY) ## only make .venv, with every package pinned
 demo: $(READY) ## synthetic market to a finished lake and a report, in demo/ (no account, no network)
 	$(BIN)/raypipe demo --out $(DEMO)
 
-test: $(READY) ## all tests and doctests
+test: $(READY) ## tests and doctests, but for the long forms of some
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --benchmark-disable -m "not slow" raypipe tests
+
+test-all: $(READY) ## every test, the long forms too
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --benchmark-disable raypipe tests
 
 test-ray: $(READY) ## only the tests that start a Ray cluster

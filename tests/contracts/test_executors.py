@@ -24,7 +24,6 @@ class TestProcess(DeterminismContract, WorkerContract):
 
 
 @pytest.mark.ray
-@pytest.mark.slow
 class TestRay(DeterminismContract, WorkerContract):
     @classmethod
     def make(cls, workers: int):

@@ -79,7 +79,6 @@ def test_killed_on_a_folder(point: str, make_lake: MakeLake, params: dict[str, P
     assert not [path for path in Path(lake.location.root).rglob("*") if path.name.endswith(".tmp")]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("point", S3_POINTS)
 def test_killed_on_s3(
     point: str, make_lake: MakeLake, params: dict[str, Params], s3_server: S3Server, tmp_path: Path

@@ -67,7 +67,6 @@ def written(folder: Path) -> list[tuple[str, str, tuple[float, ...]]]:
     return rows
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "folder", "rows"),
     [
@@ -82,7 +81,6 @@ def test_every_row_arrives(real_lake: Lake, shared_data: Path, table: str, folde
     assert stored(real_lake, table) == expected
 
 
-@pytest.mark.slow
 def test_weeks_are_those_of_the_calendar(real_lake: Lake) -> None:
     spec = table_of("silver/weekly")
     weeks = real_lake.partitions(spec)

@@ -23,7 +23,7 @@ from tests.ray.conftest import FIRST, LAST
 from tests.ray.head import ROOT, Head
 from tests.ray.sockets import LOOPBACK, listening, tree
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 CANARY = "canary-7f3a9c1e5b"
 RANGE = ("--start", FIRST.isoformat(), "--end", LAST.isoformat())

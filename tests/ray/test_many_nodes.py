@@ -20,7 +20,7 @@ from raypipe.pipeline.job import Job, Outcome
 from tasks.runtime import RayExecutor
 from tests.contracts.probe import lake_files, probe_jobs, run_probe, sessions, started, starts
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 #: A frozen node counts as dead after about three seconds.
 HASTY = {
