@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from raypipe.config import Config, RunParams, load_config
+from raypipe.pipeline.intake import ObjectState, acquire_configured
 from raypipe.pipeline.model_run import ModelOrder, run_models, wants_models
 from raypipe.pipeline.progress import LineProgress
 from raypipe.pipeline.record import RunRecord
-from raypipe.pipeline.session import Order, Wish, require_lake, run_wish
+from raypipe.pipeline.session import INGEST, STOPPING, Order, Wish, require_lake, run_wish
 from raypipe.pipeline.sweep_progress import LineWatch
 from raypipe.pipeline.views import report_key
 from tasks.cluster import default_address
@@ -83,14 +84,25 @@ def main(args: Sequence[str] | None = None) -> int:
 def _backfill(options: argparse.Namespace, command: str, stop: threading.Event) -> int:
     config = _configure(options)
     check_root(config)
-    require_lake(config)
     dates, steps = (tuple(itertools.chain.from_iterable(lists)) for lists in (options.dates, options.steps))
+    if INGEST in (steps or config.run.steps):
+        code, said = acquire_configured(config, (options.start, options.end), progress=_told, stop=stop)
+        log.info("ingest: %s", said)
+        if code in STOPPING:
+            return code
+    require_lake(config)
     models = wants_models(config, steps)
     wish = Wish(options.start, options.end, dates, steps, force=options.force, only=options.only)
     record = run_wish(config, wish, Order(command, ray_executor, LineProgress(log.info, log.warning), stop))
     _summarise(config, record)
     code = record.exit_code or 0
     return code if stop.is_set() or code > 1 or not models else code or _make_models(config, command, stop)
+
+
+def _told(state: ObjectState) -> None:
+    """A line for each file that went wrong."""
+    if state.state in {"failed", "forbidden"}:
+        log.warning("%s %s: %s", state.key, state.state, state.reason)
 
 
 def _make_models(config: Config, command: str, stop: threading.Event) -> int:

@@ -8,16 +8,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from raypipe.cli.app import App
-from raypipe.cli.interrupts import INTERRUPTED, graceful
+from raypipe.cli.interrupts import graceful
 
 if TYPE_CHECKING:
     from raypipe.acquisition.acquire import ObjectState
     from raypipe.config import Config
 
-__all__ = ["STOPPING", "FileWatch", "acquire_first", "counted"]
-
-#: Exit codes of acquiring after which nothing is built: stopped, and an endpoint that does not answer.
-STOPPING = frozenset({INTERRUPTED, 5})
+__all__ = ["FileWatch", "acquire_first", "counted"]
 
 
 def acquire_first(app: App, config: Config, start: dt.date | None, end: dt.date | None) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raypipe.cli.acquire import STOPPING, acquire_first
+from raypipe.cli.acquire import acquire_first
 from raypipe.cli.app import App
 from raypipe.cli.models import make_models, model_document, model_lines
 from raypipe.cli.options import Words, command, dates_option, range_options
@@ -74,7 +74,7 @@ def plan(app: App, items: bool, allow_holes: bool | None, **wish: Any) -> int:
 def run(app: App, dry_run: bool, **options: Any) -> int:
     """Plan and build a request; then the models that the configuration asks for."""
     from raypipe.pipeline.model_run import model_target, wants_models
-    from raypipe.pipeline.session import INGEST, plan_wish, require_lake
+    from raypipe.pipeline.session import INGEST, STOPPING, plan_wish, require_lake
 
     how = {f"run__{name}": options.pop(name) for name in ("allow_holes", "workers", "executor", "address", "dq")}
     config = app.config(**how)

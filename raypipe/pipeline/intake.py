@@ -22,7 +22,17 @@ from raypipe.lake.store import Lake
 from raypipe.pipeline.book_probe import probe
 from raypipe.sources.polygon_keys import DATASETS, Dataset
 
-__all__ = ["PRESENT", "Intake", "acquire", "keep_corporate", "keep_daily", "missing", "plan_acquire"]
+__all__ = [
+    "PRESENT",
+    "Intake",
+    "ObjectState",
+    "acquire",
+    "acquire_configured",
+    "keep_corporate",
+    "keep_daily",
+    "missing",
+    "plan_acquire",
+]
 
 #: States of objects that are in the lake when an ingest has ended.
 PRESENT = frozenset({"current", "new", "partial", "changed"})

@@ -35,6 +35,7 @@ from raypipe.redact import redact
 __all__ = [
     "INGEST",
     "MODELS",
+    "STOPPING",
     "Observer",
     "Order",
     "Wish",
@@ -50,6 +51,8 @@ __all__ = [
 
 #: The step that acquires files before anything is planned.
 INGEST = "ingest"
+#: Exit codes of acquiring after which nothing is built: an endpoint that does not answer, and stopped.
+STOPPING = frozenset({5, 130})
 #: The step that makes models once all tables are built, and the steps of the tables that it reads.
 MODELS, MODEL_TABLES = "models", ("model_panel", "targets", "bars_1d")
 #: Projected CPU seconds below which starting workers, or Ray, costs more than it saves.

@@ -69,3 +69,12 @@ def test_without_input_it_may_be_tried_later(tmp_path, capsys):
 def test_errors_tell_no_secret(tmp_path, capsys):
     assert main(["--root", "s3://AKIAABCDEFGHIJKLMNOP:hidden@bucket"]) == 2
     assert "hidden" not in capsys.readouterr().err
+
+
+def test_a_backfill_may_begin_with_the_files(tmp_path, caplog):
+    """Nothing comes of an empty folder, and nothing is built then."""
+    (tmp_path / "vendor").mkdir()
+    given = ["--root", str(tmp_path / "lake"), "--steps", "ingest", "daily"]
+    with caplog.at_level("ERROR", "raypipe.tasks"):
+        assert main([*given, "--set", f"ingest.from_dir={tmp_path / 'vendor'}"]) == 2
+    assert not (tmp_path / "lake" / "silver").exists()
