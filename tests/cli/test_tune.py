@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from raypipe.cli import tune as tune_module
 from raypipe.cli.main import main
+from raypipe.cli.models import sweep_executor
 from raypipe.config import load_config
 from raypipe.dataset.selection import POOLED, Selection
 from raypipe.pipeline.modeling import Workspace
@@ -216,7 +216,7 @@ class Plan:
 )
 def test_who_runs_the_studies(run, plan, kind, workers):
     config = load_config(None, flags={f"run.{name}": value for name, value in run.items()})
-    found = tune_module._executor(config, plan)
+    found = sweep_executor(config, plan)
     assert (type(found), found.workers) == (kind, workers)
 
 

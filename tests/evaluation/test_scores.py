@@ -69,7 +69,7 @@ def test_a_monotone_map_leaves_the_auc_and_the_reverse_mirrors_it(case):
 @given(predictions())
 def test_ece_keeps_ties_together_and_knows_no_order(case):
     y, p, group = case
-    assert ece(y, p) == pytest.approx(naive.ece(y, p))
+    assert ece(y, p) == pytest.approx(naive.ece(y, p), abs=1e-7)  # labels are float32, and so are means of them
     order = np.argsort(group, kind="stable")
     assert ece(y[order], p[order]) == pytest.approx(ece(y, p))
 
