@@ -7,14 +7,13 @@ belongs is left out, never an error. Whether a gate passes is decided anew from 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from raypipe.lake.objects import Stat
 from raypipe.lake.store import Lake
-from raypipe.report.gates import decide_again, verdict_of
+from raypipe.report.gates import decide_again, finite, verdict_of
 
 __all__ = ["model_results", "read_holdout"]
 
@@ -69,8 +68,8 @@ def _holdout(key: str, found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "key": key,
         **{name: _text(found.get(name)) for name in _TEXTS},
-        **{name: _number(found.get(name)) for name in _NUMBERS},
-        "auc_by_strategy": {_text(name): value for name, auc in scores if (value := _number(auc)) is not None},
+        **{name: finite(found.get(name)) for name in _NUMBERS},
+        "auc_by_strategy": {_text(name): value for name, auc in scores if (value := finite(auc)) is not None},
         "gates": [gate.to_dict() for gate in gates],
         "verdict": verdict_of(gates),
     }
@@ -96,15 +95,9 @@ def _sweep(lake: Lake, stat: Stat, files: list[Stat]) -> dict[str, Any]:
 
 
 def _best(found: Mapping[str, Any]) -> dict[str, Any]:
-    scores = {name: _number(found.get(name)) for name in ("best_auc", "best_of_n_p")}
+    scores = {name: finite(found.get(name)) for name in ("best_auc", "best_of_n_p")}
     return {"algorithm": _text(found.get("algorithm")), "space": _text(found.get("space")), **scores}
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from raypipe.schema.modeling import HoldoutParams
 
-__all__ = ["GATES", "Gate", "best_of_n_value", "decide", "decide_again", "thresholds_of", "verdict_of"]
+__all__ = ["GATES", "Gate", "best_of_n_value", "decide", "decide_again", "finite", "thresholds_of", "verdict_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def decide(
     """
     known = why_null or {}
     return tuple(
-        _gate(name, rule, _value(name, metrics), _number(thresholds.get(name)), known.get(name, ""))
+        _gate(name, rule, _value(name, metrics), finite(thresholds.get(name)), known.get(name, ""))
         for name, rule in GATES.items()
     )
 
@@ -133,7 +133,7 @@ def best_of_n_value(best_of_n: Any) -> float | None:
     """
     if not isinstance(best_of_n, Mapping) or not isinstance(best_of_n.get("p_values"), Mapping):
         return None
-    values = [_number(p) for p in best_of_n["p_values"].values()]
+    values = [finite(p) for p in best_of_n["p_values"].values()]
     known = [p for p in values if p is not None]
     winners = best_of_n.get("winners")
     if not known or len(known) < len(values) or winners != len(known):
@@ -142,13 +142,18 @@ def best_of_n_value(best_of_n: Any) -> float | None:
 
 
 def _value(name: str, metrics: Mapping[str, Any]) -> float | None:
-    return best_of_n_value(metrics.get(name)) if name == "best_of_n" else _number(metrics.get(name))
+    return best_of_n_value(metrics.get(name)) if name == "best_of_n" else finite(metrics.get(name))
 
 
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+def finite(value: Any) -> float | None:
+    """A finite number as a float, None for all else; JSON has integers that no float holds, and they are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _gate(name: str, rule: _Rule, value: float | None, threshold: float | None, why: str) -> Gate:

@@ -24,6 +24,12 @@ THRESHOLDS = thresholds_of(HoldoutParams())
 UNIT = st.floats(0, 1)
 #: Gates that pass below their threshold.
 BELOW = {"pbo", "best_of_n"}
+#: JSON can say it, and no float can hold it.
+HUGE = 10**400
+
+
+def _short(value):
+    return repr(value)[:5]
 
 
 @st.composite
@@ -77,7 +83,9 @@ def test_removing_a_metric_fails_its_gate(values, name):
 
 
 @pytest.mark.parametrize("name", GATES)
-@pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, "0.9", True, [0.9], {}])
+@pytest.mark.parametrize(
+    "value", [None, math.nan, math.inf, -math.inf, HUGE, -HUGE, "0.9", True, [0.9], {}], ids=_short
+)
 def test_what_is_no_number_fails_with_a_reason(name, value):
     gates = {gate.name: gate for gate in decide({**GOOD, name: value}, THRESHOLDS, {name: "too few sessions"})}
     assert not gates[name].passed
@@ -85,7 +93,7 @@ def test_what_is_no_number_fails_with_a_reason(name, value):
     assert all(gate.passed for other, gate in gates.items() if other != name)
 
 
-@pytest.mark.parametrize("threshold", [None, math.nan, "0"])
+@pytest.mark.parametrize("threshold", [None, math.nan, HUGE, "0"], ids=_short)
 def test_a_threshold_that_is_none_fails(threshold):
     gate = next(gate for gate in decide(GOOD, {**THRESHOLDS, "sharpe": threshold}) if gate.name == "sharpe")
     assert not gate.passed
@@ -106,6 +114,7 @@ def test_p_values_are_counted_before_they_are_compared():
     assert best_of_n_value({"winners": 3, "p_values": {"a": 0.02}}) is None  # the others are not told
     assert best_of_n_value({"winners": 2, "p_values": {"a": 0.02, "b": None}}) is None
     assert best_of_n_value({"winners": 0, "p_values": {}}) is None
+    assert best_of_n_value({"winners": 1, "p_values": {"a": HUGE}}) is None
     assert best_of_n_value(0.01) is None
 
 
