@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,8 +13,9 @@ from raypipe.cli.present import safe, table
 
 if TYPE_CHECKING:
     from raypipe.audit.verdicts import ColumnVerdict, Report, TableReport
+    from raypipe.config import Config
 
-__all__ = ["audit"]
+__all__ = ["audit", "audit_line", "audit_tables", "conclude"]
 
 _PROBES = {
     "cut": "with the future cut off",
@@ -42,25 +44,45 @@ _PROBES = {
 def audit(app: App, what: str, tables: tuple[str, ...], sessions: int, seed: int, no_store: bool) -> int:
     """Audit the lake; 0 clean, 3 if a column leaks, 1 if something could not be made again."""
     config = app.lake_config()
+    from raypipe.pipeline.views import chosen_tables
+
+    report = audit_tables(app, config, chosen_tables(config, tables), sessions=sessions, seed=seed)
+    app.show({"what": what, **report.to_dict()}, [*_lines(report), audit_line(report)])
+    return conclude(app, config, report, keep=not no_store)
+
+
+def audit_tables(app: App, config: Config, names: Iterable[str], *, sessions: int, seed: int = 7) -> Report:
+    """Audit those of the tables that can be made again, with progress."""
     from raypipe.audit.leakage import audit_leakage
     from raypipe.cli.progress import counter
     from raypipe.pipeline.replay import Replay
-    from raypipe.pipeline.verdicts import keep_verdicts
-    from raypipe.pipeline.views import chosen_tables
 
     replay = Replay(config)
-    names = [name for name in chosen_tables(config, tables) if name in replay.tables]
+    chosen = [name for name in names if name in replay.tables]
     with counter(app, "auditing") as count:
-        report = audit_leakage(replay, names, sessions=sessions, seed=seed, progress=count)
-    document = {"what": what, **report.to_dict()}
-    app.show(document, _lines(report))
-    if not no_store:
-        keep_verdicts(config, document)
+        return audit_leakage(replay, chosen, sessions=sessions, seed=seed, progress=count)
+
+
+def conclude(app: App, config: Config, report: Report, *, keep: bool = True) -> int:
+    """Keep the verdicts in the lake and say what is wrong; 0 clean, 3 leaks, 1 where something is not as stored."""
+    from raypipe.pipeline.verdicts import keep_verdicts
+
+    if keep:
+        keep_verdicts(config, {"what": "leakage", **report.to_dict()})
     if report.leaks:
         app.notes.error(f"{len(report.leaks)} columns leak; the first: {_first(report)}")
     elif report.exit_code:
         app.notes.hint("build what is stale with `raypipe run`, then audit again")
     return report.exit_code
+
+
+def audit_line(report: Report) -> str:
+    """Columns by verdict, in one line."""
+    counts = {verdict: report.count(verdict) for verdict in ("clean", "label", "leaks", "differs", "unproved")}
+    problems = sum(len(each.problems) for each in report.tables)
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    tail = f"; {problems} partitions could not be proved" if problems else ""
+    return f"{len(report.tables)} tables, columns: {said}{tail}"
 
 
 def _first(report: Report) -> str:
@@ -69,12 +91,7 @@ def _first(report: Report) -> str:
 
 
 def _lines(report: Report) -> list[str]:
-    lines = [line for each in report.tables for line in _table_lines(each)]
-    counts = {verdict: report.count(verdict) for verdict in ("clean", "label", "leaks", "differs", "unproved")}
-    problems = sum(len(each.problems) for each in report.tables)
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    tail = f"; {problems} partitions could not be proved" if problems else ""
-    return [*lines, f"{len(report.tables)} tables, columns: {said}{tail}"]
+    return [line for each in report.tables for line in _table_lines(each)]
 
 
 def _table_lines(each: TableReport) -> list[str]:

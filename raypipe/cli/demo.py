@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raypipe.cli.app import App, Options
+from raypipe.cli.audit import audit_line, audit_tables, conclude
 from raypipe.cli.models import make_models, model_document
 from raypipe.cli.options import PATH, command
 from raypipe.cli.present import table
@@ -51,7 +52,7 @@ _AUDITED = ("gold/ml_dataset", "gold/signals", "gold/panel_technical")
     ),
 )
 def demo(app: App, out: Path, workers: int | None, executor: str, **numbers: Any) -> int:
-    """Run the whole chain; 1 if a planted answer is wrong, a verdict on models, or a column leaks."""
+    """Run the whole chain; not 0 if a planted answer or a verdict on models is wrong, or the audit is not clean."""
     from raypipe.cli.show_run import run_document, run_lines
     from raypipe.pipeline.market import acquire_market, compare_market, demo_datasets, synthesise
     from raypipe.pipeline.session import Wish, plan_wish
@@ -71,21 +72,24 @@ def demo(app: App, out: Path, workers: int | None, executor: str, **numbers: Any
     app.notes.info("4/6 compare with the planted answers")
     verdicts = compare_market(config, market)
     searches = _search(app, out, config) if record.exit_code == 0 else []
-    leaks = _audit(app, config)
+    app.notes.info("6/6 audit: tables made again without their future, and with noise for one")
+    audited = audit_tables(app, config, _AUDITED, sessions=1)
+    proved = conclude(app, config, audited)
     wrong = sum(bool(verdict.wrong) for verdict in verdicts)
-    code = record.exit_code or int(wrong > 0 or leaks > 0 or not all(right for _, right in searches))
+    code = record.exit_code or proved or int(wrong > 0 or not all(right for _, right in searches))
     document = {
         "run": run_document(config, record),
         "planted": [asdict(verdict) for verdict in verdicts],
         "models": [model_document(found) for found, _ in searches],
-        "leaks": leaks,
+        "audit": {name: audited.to_dict()[name] for name in ("exit_code", "verdicts")},
         "report": _report(config),
         "exit_code": code,
     }
     lines = [line for line in run_lines(config, record) if not line.startswith("report: ")]
     drawn = grid_lines(app, lake_states(config), whole=False)
     found = [line for each, right in searches for line in _model_lines(each, right=right)]
-    app.show(document, [*_verdict_lines(verdicts), "", *drawn, "", *found, "", *lines, f"report: {_report(config)}"])
+    ending = [f"audit: {audit_line(audited)}", f"report: {_report(config)}"]
+    app.show(document, [*_verdict_lines(verdicts), "", *drawn, "", *found, "", *lines, *ending])
     if wrong:
         app.notes.error(f"{wrong} of {len(verdicts)} planted answers are wrong")
     return code
@@ -113,24 +117,6 @@ def _search(app: App, out: Path, config: Config) -> list[tuple[ModelRun, bool]]:
         made = make_models(app, own)
         found.append((made, made.status == verdict))
     return found
-
-
-def _audit(app: App, config: Config) -> int:
-    """How many columns leak, of a session of each table that models learn from."""
-    from raypipe.audit.leakage import audit_leakage
-    from raypipe.cli.progress import counter
-    from raypipe.pipeline.replay import Replay
-    from raypipe.pipeline.verdicts import keep_verdicts
-
-    app.notes.info("6/6 audit: tables made again without their future, and with noise for one")
-    replay = Replay(config)
-    names = [name for name in _AUDITED if name in replay.tables]
-    with counter(app, "auditing") as count:
-        report = audit_leakage(replay, names, sessions=1, progress=count)
-    keep_verdicts(config, {"what": "leakage", **report.to_dict()})
-    for name, column in report.leaks:
-        app.notes.error(f"{name}.{column.name} leaks")
-    return len(report.leaks)
 
 
 def _model_lines(found: ModelRun, *, right: bool) -> list[str]:
