@@ -16,7 +16,7 @@ from raypipe.lake.location import Location
 from raypipe.lake.names import check_key, inside
 from raypipe.lake.objects import Leftover, Leftovers, Stat, disk_errors, is_temporary, temporary_name
 
-__all__ = ["LocalStore"]
+__all__ = ["LocalStore", "make_folder", "sync_folder"]
 
 
 class LocalStore:
@@ -86,13 +86,13 @@ class LocalStore:
         path = inside(self._root, key)
         with disk_errors(self.uri, key, path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def staging(self, key: str) -> Path:
         """See `ObjectStore.staging`: in the folder of the key, which is made."""
         target = inside(self._root, key)
         with disk_errors(self.uri, key, target):
-            _make_folder(target.parent)
+            make_folder(target.parent)
         return target.parent / temporary_name(target.name)
 
     def leftovers(self, older_than_ns: int) -> Leftovers:
@@ -150,7 +150,7 @@ def _publish(temporary: Path, target: Path) -> None:
     fault("before_rename")
     temporary.replace(target)
     fault("after_rename")
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 @contextlib.contextmanager
@@ -162,15 +162,17 @@ def _removed_on_error(temporary: Path) -> Iterator[None]:
         raise
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they survive a power cut too."""
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder: those that were made, renamed or removed stay so after a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

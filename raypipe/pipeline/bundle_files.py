@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from raypipe.errors import ModelError, UsageError
 from raypipe.lake.faults import fault
+from raypipe.lake.local import sync_folder
 from raypipe.lake.names import check_key
 from raypipe.lake.objects import ObjectStore, is_temporary, temporary_name
 
@@ -268,11 +269,7 @@ def publish_folder(fresh: Path, target: Path) -> None:
     fault("before_rename")
     fresh.rename(target)
     fault("after_rename")
-    handle = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(target.parent)
 
 
 # --- to and from stores ------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from raypipe.errors import DataQualityError
 from raypipe.lake.faults import fault
+from raypipe.lake.local import make_folder, sync_folder
 from raypipe.lake.location import Location
 from raypipe.lake.names import check_key, inside
 from raypipe.lake.objects import disk_errors, open_store
@@ -93,10 +94,10 @@ class _Folder:
         self._open = contextlib.ExitStack()
         if write:
             with disk_errors(self.uri, "", folder):
-                _make_folder(folder)
+                make_folder(folder)
                 self._open.enter_context(locked(folder / LOCK, wait=wait))
                 self._line_handle, self._row_handle = self._handle(self._lines), self._handle(self._rows)
-                _sync_folder(folder)
+                sync_folder(folder)
 
     def _handle(self, path: Path) -> int:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -161,23 +162,6 @@ def _write(handle: int, at: int, data: bytes) -> None:
     while view:
         done = os.pwrite(handle, view, at)
         view, at = view[done:], at + done
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, so that they survive a power cut too."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 # --- objects -----------------------------------------------------------------------------------
