@@ -96,7 +96,7 @@ def demo(app: App, out: Path, workers: int | None, executor: str, **numbers: Any
 
 
 def _models(folder: Path) -> dict[str, Any]:
-    """A search that is small enough to watch: two families, four configurations each."""
+    """A search that is small enough to watch, as in configs/demo.yaml: two families, four configurations each."""
     return {
         "panel__symbols_file": str((folder / "daily" / "symbols.txt").absolute()),
         "tune__algorithms": ["lightgbm", "logistic"],

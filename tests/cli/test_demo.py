@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,8 @@ from raypipe.audit.verdicts import ColumnVerdict, Offence, Problem, Report, Tabl
 
 CLEAN = ColumnVerdict("bars", "feature", "clean", 12)
 FIRST = Offence("2025-01-02", {}, 1, 2, "rebuild")
+
+ROOT = Path(__file__).parents[2]
 
 
 def report(*columns: ColumnVerdict, problems: tuple[Problem, ...] = ()) -> Report:
@@ -55,3 +58,26 @@ def test_columns_without_a_row_are_counted_apart(ends):
     document = ends(report(CLEAN, ColumnVerdict("x", "feature", "unproved")), "--json").json
     assert document["audit"]["verdicts"]["unproved"] == 1
     assert document["audit"]["exit_code"] == document["exit_code"] == 0
+
+
+def test_the_profile_says_what_the_command_does(tmp_path):
+    """Every value but where the demo's own folder is; the steps of the profile are all that there are."""
+    from raypipe.cli.demo import _models, demo
+    from raypipe.config import load_config
+    from raypipe.pipeline.market import SIGNAL_TARGET
+    from raypipe.pipeline.session import MODELS
+    from raypipe.pipeline.stages import stages
+
+    symbols = tmp_path / "daily" / "symbols.txt"
+    symbols.parent.mkdir()
+    symbols.write_text("AAA\n", encoding="utf-8")
+    (executor,) = (option.default for option in demo.params if option.name == "executor")
+    own = {name.replace("__", "."): value for name, value in _models(tmp_path).items()}
+    own |= {"run.executor": executor, "tune.target": SIGNAL_TARGET}
+    command = load_config(env={}, folder=ROOT, flags=own)
+    listed = {"panel.symbols_file": str(symbols)}
+    profile = load_config(env={}, folder=ROOT, profile="demo", flags=listed)
+    assert {stage.step for stage in stages() if stage.step} | {MODELS} == set(profile.run.steps)
+    assert (command.run.steps, command.run.model_copy(update={"steps": profile.run.steps})) == ((), profile.run)
+    assert command.params == profile.params
+    assert command.ingest == profile.ingest
