@@ -16,12 +16,12 @@ import shlex
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from raypipe.config import Config, load_config
 from raypipe.pipeline.model_inputs import Asked
+from raypipe.pipeline.pin import input_config
 from raypipe.pipeline.session import require_lake
 from raypipe.pipeline.sweep import SweepOrder, run_sweep
 from raypipe.pipeline.sweep_inputs import SweepWish, open_sweep
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, metavar="N", help="of everything random")
     add("--space", choices=("safe", "wide"), help="ranges, unless a family's name says so")
     add("--windows", action="store_true", default=None, help="search windows of indicators too")
-    add("--input-data-s3", metavar="URI", help="read panel and targets from the lake at this address")
+    add("--input-data-s3", metavar="URI", help="lake with the panel, or a pin of it")
     add("--data-path", "--table", "--input-dir", metavar="TABLE|FILE", default="", help="instead of gold/model_panel")
     add("--columns", metavar="a,b", default="", help="which columns of it are features, where roles do not say so")
     add("--label", metavar="COLUMN", default="", help="which column of it is the label, instead of a target")
@@ -89,9 +89,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _sweep(options: argparse.Namespace, command: str, stop: threading.Event) -> int:
     config = _configure(options)
     check_root(config)
-    source = config
-    if options.input_data_s3:
-        source = replace(config, lake=config.lake.model_copy(update={"root": options.input_data_s3}))
+    source, _ = input_config(config, options.input_data_s3, log.info)
     require_lake(source)
     symbols = tuple(itertools.chain.from_iterable(options.symbols))
     asked = Asked(options.data_path, options.columns, options.label, options.label_end)

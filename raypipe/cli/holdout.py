@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,9 +45,7 @@ def holdout(app: App, model: str, **options: Any) -> int:
     check_range(options["start"], options["end"])
     flags = {f"holdout__threshold_{name}": options[f"threshold_{name}"] for name in ("auc", "sharpe", "dsr", "pbo")}
     config = app.lake_config(**flags, panel__symbols_file=options["symbols_file"])
-    source, given = input_config(config, options["input_data_s3"], os.environ, Path.cwd())
-    if given is not None:
-        app.notes.info(f"panel from {given.uri} ({given.origin})")
+    source, _ = input_config(config, options["input_data_s3"], app.notes.info)
     wish = HoldoutWish(
         model=model,
         start=options["start"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +44,7 @@ def stack(app: App, run_id: str, splits: Path, **options: Any) -> int:
         stack__regime_columns=options["regime_columns"] or None,
         panel__symbols_file=options["symbols_file"],
     )
-    source, given = input_config(config, options["input_data_s3"], os.environ, Path.cwd())
-    if given is not None:
-        app.notes.info(f"panel from {given.uri} ({given.origin})")
+    source, given = input_config(config, options["input_data_s3"], app.notes.info)
     output: Path | None = options["output"]
     if output is not None and bundle_folder(output) != output:
         app.notes.warning(f"{output}: bundles are folders of native files, never pickles; this one is {output.stem}/")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,9 +76,7 @@ def _configs(app: App, options: dict[str, Any]) -> tuple[Config, Config]:
     flags |= {f"run__{name}": options[name] for name in ("executor", "workers", "address")}
     given = options["algorithms"] or None
     config = app.config(**flags, tune__algorithms=given, panel__symbols_file=options["symbols_file"])
-    source, found = input_config(config, options["input_data_s3"], os.environ, Path.cwd())
-    if found is not None:
-        app.notes.info(f"panel from {found.uri} ({found.origin})")
+    source, _ = input_config(config, options["input_data_s3"], app.notes.info)
     require_lake(source)
     return config, source
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -340,15 +341,17 @@ def open_input(given: Input, *, endpoint_url: str | None = None, profile: str | 
     return Input(pin.uri, f"{given.origin}, pin {given.uri}", pin.sha256)
 
 
-def input_config(config: Config, flag: str | None, env: Mapping[str, str], folder: Path) -> tuple[Config, Input | None]:
+def input_config(config: Config, flag: str | None, say: Callable[[str], None]) -> tuple[Config, Input | None]:
     """The configuration whose lake has the data that are asked for: the same one, unless something says otherwise.
 
     Parameters
     ----------
     config
         The configuration.
-    flag, env, folder
-        As for `find_input`.
+    flag
+        Value of the command's flag; the environment and the working folder are asked too, see `find_input`.
+    say
+        Told where the data are, and what said so, if something did.
 
     Returns
     -------
@@ -359,9 +362,10 @@ def input_config(config: Config, flag: str | None, env: Mapping[str, str], folde
     UsageError, DataQualityError, StorageError
         As of `open_input`.
     """
-    given = find_input(flag, env, folder)
+    given = find_input(flag, os.environ, Path.cwd())
     if given is None:
         return config, None
     lake = config.lake
     found = open_input(given, endpoint_url=lake.endpoint_url, profile=lake.profile)
+    say(f"panel from {found.uri} ({found.origin})")
     return replace(config, lake=lake.model_copy(update={"root": found.uri})), found
