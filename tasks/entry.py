@@ -8,14 +8,14 @@ import logging
 import os
 import signal
 import threading
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from raypipe.config import Config
-from raypipe.errors import RaypipeError, UnavailableError, UsageError
+from raypipe.errors import RaypipeError, UsageError
+from raypipe.pipeline.failures import describe
 from raypipe.redact import RedactingFilter
 
 __all__ = ["RESUME", "check_root", "dates_of_text", "day_of_text", "entry_point", "log", "words_of_text"]
@@ -38,15 +38,19 @@ def entry_point(work: Callable[[threading.Event], int]) -> int:
     stop = _heed_signals()
     try:
         return work(stop)
-    except RaypipeError as error:
-        log.error("error: %s", error)  # noqa: TRY400 - a traceback would hide the one line that matters
-        return error.exit_code
-    except OSError as error:
-        log.error("error: %s", error)  # noqa: TRY400
-        return UnavailableError.exit_code
-    except Exception:  # noqa: BLE001 - the last boundary
-        log.error("a bug in raypipe:\n%s", traceback.format_exc())  # noqa: TRY400 - redacted as one text
-        return 1
+    except Exception as error:  # noqa: BLE001 - the last boundary
+        return _fail(error)
+
+
+def _fail(error: Exception) -> int:
+    """What the command line says of an error; the trace of a bug stands here, because a job has no other log."""
+    shown = describe(error)
+    log.error("error: %s", shown.line)
+    if shown.hint:
+        log.error("hint: %s", shown.hint)
+    if shown.trace and not isinstance(error, RaypipeError | OSError):
+        log.error("%s", shown.trace)
+    return shown.exit_code
 
 
 def check_root(config: Config) -> None:

@@ -129,19 +129,19 @@ class App:
 
     # --- endings --------------------------------------------------------------------------------
 
-    def fail(self, error: Exception, *, exit_code: int) -> int:
+    def fail(self, error: Exception) -> int:
         """Say what went wrong in one line and what to do next; the traceback goes to a file, named last."""
-        from raypipe.cli.failures import describe
+        from raypipe.pipeline.failures import describe
 
         failure = describe(error)
         if self.options.json:
-            self.show({"exit_code": exit_code, "error": failure.document()}, ())
+            self.show({"exit_code": failure.exit_code, "error": failure.document()}, ())
         self.notes.error(failure.line)
         if failure.hint:
             self.notes.hint(failure.hint)
         if failure.trace:
             self.notes.trace(failure.trace)
-        return exit_code
+        return failure.exit_code
 
     def interrupted(self) -> int:
         """The user pressed Ctrl-C where nothing needs to be finished."""

@@ -143,17 +143,13 @@ def _dispatch(app: App) -> int:
         error.show()
         return 2
     except click.ClickException as error:
-        return app.fail(_usage(error), exit_code=2)
+        return app.fail(_usage(error))
     except (click.Abort, KeyboardInterrupt):
         return app.interrupted()
-    except RaypipeError as error:
-        return app.fail(error, exit_code=error.exit_code)
     except BrokenPipeError:
         raise
-    except OSError as error:
-        return app.fail(error, exit_code=5)
     except Exception as error:  # noqa: BLE001 - the last boundary: a bug must not reach the user as a traceback
-        return app.fail(error, exit_code=1)
+        return app.fail(error)
     return result if isinstance(result, int) else 0
 
 

@@ -1,4 +1,4 @@
-"""An exception as what the user gets to see: one line, a hint, and a trace for the log if it may help."""
+"""An exception as what the user gets to see: one line, a hint, an exit code, and a trace for the log if it may help."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from raypipe.errors import DataQualityError, NotYetError, RaypipeError, UsageError
+from raypipe.errors import DataQualityError, NotYetError, RaypipeError, UnavailableError, UsageError
 from raypipe.redact import redact
 
 __all__ = ["Shown", "describe"]
@@ -23,6 +23,7 @@ class Shown:
     line: str
     hint: str = ""
     trace: str = ""
+    exit_code: int = 1
     values: dict[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
@@ -38,9 +39,10 @@ def describe(error: Exception) -> Shown:
         values = {name: redact(str(value)) for name, value in error.values.items()}
         where = ", ".join(f"{name} {value}" for name, value in values.items())
         line = redact(error.message)
-        return Shown(kind, f"{where}: {line}" if where else line, redact(error.hint), trace, values)
-    if isinstance(error, OSError) and error.strerror:
+        return Shown(kind, f"{where}: {line}" if where else line, redact(error.hint), trace, error.exit_code, values)
+    if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
-        return Shown(kind, redact(f"{name}{error.strerror}"), "check the disk, its free space and permissions", trace)
+        line = redact(f"{name}{error.strerror}" if error.strerror else f"{kind}: {error}")
+        return Shown(kind, line, "check the disk, its free space and permissions", trace, UnavailableError.exit_code)
     line = redact(f"{kind}: {error}")
     return Shown(kind, f"a bug in raypipe: {line}", "please report it together with the log", trace)
