@@ -113,7 +113,7 @@ class Final:
 def line_of(kind: str, prev: str, record: Header | ConfigResult | Final) -> bytes:
     """A line without its end; ``prev`` is the hash of the line before."""
     head = {"kind": kind, "prev": prev, **({"schema": JOURNAL_SCHEMA} if kind == "header" else {})}
-    return _dumps({**head, **asdict(record)})
+    return _dumps({**head, **{name: getattr(record, name) for name in _names(type(record))}})
 
 
 def _dumps(line: Mapping[str, Any]) -> bytes:

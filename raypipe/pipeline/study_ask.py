@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from raypipe.pipeline.journal import ConfigResult
+
+if TYPE_CHECKING:
+    from optuna.samplers import TPESampler
 
 __all__ = ["Asker", "hashed_seed"]
 
@@ -54,12 +57,9 @@ class Asker:
 
     def ask(self, i: int) -> tuple[dict[str, Any], Literal["random", "tpe"]]:
         """Parameters of configuration i, and whether they were drawn at random or by the model."""
-        from optuna.samplers import TPESampler
         from optuna.trial import TrialState
 
-        seed = hashed_seed(self._seed, i) & _SEED_BITS
-        # Nobody else asks this study, so there is nobody to be lied to; without, asking takes half the time.
-        self._study.sampler = TPESampler(multivariate=True, n_startup_trials=STARTUP, seed=seed, constant_liar=False)
+        self._study.sampler = _sampler(self._distributions, hashed_seed(self._seed, i) & _SEED_BITS)
         seen = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         self._asked = self._study.ask(self._distributions)
         return dict(self._asked.params), "random" if len(seen) < STARTUP else "tpe"
@@ -87,3 +87,17 @@ class Asker:
             self._asked.report(value, step)
         self._study.tell(self._asked, result.value if result.state == "complete" else None, state=state)
         self._asked = None
+
+
+def _sampler(distributions: Mapping[str, Any], seed: int) -> TPESampler:
+    """The sampler, told which dimensions there are: it would compare those of all trials for every configuration."""
+    from optuna.samplers import TPESampler
+
+    space = {name: one for name, one in sorted(distributions.items()) if not one.single()}
+
+    class Sampler(TPESampler):
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:  # noqa: ARG002 -- see above
+            return space
+
+    # Nobody else asks this study, so there is nobody to be lied to; without, asking takes half the time.
+    return Sampler(multivariate=True, n_startup_trials=STARTUP, seed=seed, constant_liar=False)
