@@ -1,45 +1,190 @@
-"""What the entry points of ``ray job submit`` share: logs, signals, exit codes, and arguments that are read alike."""
+"""What the entry points of ``ray job submit`` share: arguments, configuration, logs, signals, errors and exit codes."""
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import itertools
 import logging
 import os
+import shlex
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from raypipe.config import Config
+from raypipe.config import Config, RunParams, load_config
 from raypipe.errors import RaypipeError, UsageError
 from raypipe.pipeline.failures import describe
 from raypipe.redact import RedactingFilter
+from tasks.runtime import RayExecutor, default_address
 
-__all__ = ["RESUME", "check_root", "dates_of_text", "day_of_text", "entry_point", "log", "words_of_text"]
+__all__ = [
+    "RESUME",
+    "SEVERAL",
+    "Call",
+    "counted",
+    "entry_point",
+    "joined",
+    "lake_arguments",
+    "log",
+    "new_parser",
+    "ray_executor",
+    "session_arguments",
+    "words_of_text",
+]
 
 INTERRUPTED, TERMINATED = 130, 143
 RESUME = "finish it with the same command, or with: raypipe retry"
+#: Of an argument that takes words with spaces or commas between them, and may be given again; see `joined`.
+SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
 
 log = logging.getLogger("raypipe.tasks")
 
 
-def entry_point(work: Callable[[threading.Event], int]) -> int:
+# --- arguments ---------------------------------------------------------------------------------
+
+
+def new_parser(module: str, text: str | None) -> argparse.ArgumentParser:
+    """A parser of ``python -m module``, without arguments; the first line of a text says what it does."""
+    return argparse.ArgumentParser(f"python -m {module}", description=(text or "").split("\n")[0], allow_abbrev=False)
+
+
+def session_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--start``, ``--end`` and ``--dates``."""
+    add = parser.add_argument
+    add("--start", "--start-date", type=_day_of_text, metavar="DATE", help="first session")
+    add("--end", "--end-date", type=_day_of_text, metavar="DATE", help="last session")
+    add("--dates", type=_dates_of_text, metavar="DATE", help="exactly these sessions", **SEVERAL)
+
+
+def lake_arguments(parser: argparse.ArgumentParser, what: str, *workers: str) -> None:
+    """Add those of every entry point: who works, on which lake, by which configuration.
+
+    Parameters
+    ----------
+    parser
+        Gets them.
+    what
+        What workers do at a time.
+    workers
+        Other spellings of ``--workers``.
+    """
+    add = parser.add_argument
+    add("--workers", *workers, type=int, metavar="N", help=f"{what} at a time; one per CPU otherwise")
+    add("--address", metavar="ADDRESS", help="local, auto or host:port; auto inside a job, else local")
+    add("--root", metavar="LAKE", help="the lake: an absolute folder or s3://bucket/prefix")
+    add("--config", type=Path, metavar="FILE", help="configuration instead of ./raypipe.yaml")
+    add("--profile", metavar="NAME", help="values of configs/NAME.yaml, before those of ./raypipe.yaml")
+    add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="one configuration value")
+
+
+def joined(lists: Iterable[Iterable[Any]]) -> tuple[Any, ...]:
+    """What was given to an argument of `SEVERAL`, in one row."""
+    return tuple(itertools.chain.from_iterable(lists))
+
+
+def words_of_text(text: str) -> list[str]:
+    """Words with commas between them, for `argparse`."""
+    return [word for word in text.split(",") if word]
+
+
+def _dates_of_text(text: str) -> list[dt.date]:
+    return [_day_of_text(word) for word in words_of_text(text)]
+
+
+def _day_of_text(text: str) -> dt.date:
+    """``YYYY-MM-DD`` and nothing else."""
+    try:
+        date = dt.date.fromisoformat(text)
+    except ValueError:
+        date = None
+    if date is None or date.isoformat() != text:
+        msg = f"{text!r} is no date; write YYYY-MM-DD"
+        raise argparse.ArgumentTypeError(msg)
+    return date
+
+
+# --- the way of an entry point -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What an entry point was called with.
+
+    Attributes
+    ----------
+    options
+        Its arguments.
+    config
+        The configuration that they name, with their values.
+    command
+        The command line that repeats it.
+    stop
+        Set by Ctrl-C.
+    """
+
+    options: argparse.Namespace
+    config: Config
+    command: str
+    stop: threading.Event
+
+
+def entry_point(
+    parser: argparse.ArgumentParser,
+    flags: Callable[[argparse.Namespace], Mapping[str, Any]],
+    work: Callable[[Call], int],
+    args: Sequence[str] | None = None,
+) -> int:
     """Do the work of an entry point: signals are heeded, and what goes wrong is one line and an exit code.
 
     Parameters
     ----------
+    parser
+        Its arguments, `lake_arguments` among them.
+    flags
+        The arguments -> values of the configuration that they set, beside those of `lake_arguments`.
     work
-        Gets the event that Ctrl-C sets; returns the exit code.
+        What it does; returns the exit code.
+    args
+        Arguments; those of the process if None.
+
+    Returns
+    -------
+    The exit code.
     """
+    given = sys.argv[1:] if args is None else list(args)
+    options = parser.parse_args(given)
+    command = shlex.join([*parser.prog.split(), *given])
     _log_to_stderr()
     stop = _heed_signals()
     try:
-        return work(stop)
+        return work(Call(options, _configure(options, flags(options)), command, stop))
     except Exception as error:  # noqa: BLE001 - the last boundary
         return _fail(error)
+
+
+def _configure(options: argparse.Namespace, flags: Mapping[str, Any]) -> Config:
+    """The configuration; Ray, whatever it asks for."""
+    run = {"run.executor": "ray", "run.workers": options.workers, "run.address": options.address}
+    every = {"lake.root": options.root, **run, **flags}
+    config = load_config(options.config, profile=options.profile, sets=options.set, flags=every)
+    for warning in config.warnings:
+        log.warning("warning: %s", warning)
+    _check_root(config)
+    return config
+
+
+def _check_root(config: Config) -> None:
+    """Refuse a relative lake: a job runs in a copy of the code that is thrown away, and the lake with it."""
+    if config.lake.location.is_local and not Path(config.lake.root).is_absolute():
+        msg = f"the lake {config.lake.root!r} is relative to a folder that other nodes do not have"
+        raise UsageError(msg, hint="name an absolute folder or s3://bucket/prefix with --root")
 
 
 def _fail(error: Exception) -> int:
@@ -51,19 +196,6 @@ def _fail(error: Exception) -> int:
     if shown.trace and not isinstance(error, RaypipeError | OSError):
         log.error("%s", shown.trace)
     return shown.exit_code
-
-
-def check_root(config: Config) -> None:
-    """Refuse a relative lake: a job runs in a copy of the code that is thrown away, and the lake with it.
-
-    Raises
-    ------
-    UsageError
-        If the lake is a folder named relatively.
-    """
-    if config.lake.location.is_local and not Path(config.lake.root).is_absolute():
-        msg = f"the lake {config.lake.root!r} is relative to a folder that other nodes do not have"
-        raise UsageError(msg, hint="name an absolute folder or s3://bucket/prefix with --root")
 
 
 def _log_to_stderr() -> None:
@@ -98,23 +230,23 @@ def _leave(code: int, text: str) -> NoReturn:
     os._exit(code)
 
 
-def day_of_text(text: str) -> dt.date:
-    """``YYYY-MM-DD`` and nothing else, for `argparse`."""
-    try:
-        date = dt.date.fromisoformat(text)
-    except ValueError:
-        date = None
-    if date is None or date.isoformat() != text:
-        msg = f"{text!r} is no date; write YYYY-MM-DD"
-        raise argparse.ArgumentTypeError(msg)
-    return date
+# --- what they do and say alike ----------------------------------------------------------------
 
 
-def dates_of_text(text: str) -> list[dt.date]:
-    """Dates with commas between them, for `argparse`."""
-    return [day_of_text(word) for word in words_of_text(text)]
+def ray_executor(_: str, run: RunParams) -> RayExecutor:
+    """Ray, whatever the configuration asks for: an executor that is not started yet."""
+    address = run.address or default_address()
+    log.info("starting on Ray, address %s", address)
+    return RayExecutor(address, run.workers)
 
 
-def words_of_text(text: str) -> list[str]:
-    """Words with commas between them, for `argparse`."""
-    return [word for word in text.split(",") if word]
+def counted(found: Iterable[str], states: Sequence[str]) -> str:
+    """How many there are of each state, without those of which there are none.
+
+    Examples
+    --------
+    >>> counted(["failed", "built", "built"], ("built", "failed", "cancelled"))
+    '2 built, 1 failed'
+    """
+    counts = Counter(found)
+    return ", ".join(f"{counts[state]} {state}" for state in states if counts[state])

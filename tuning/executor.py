@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 
 from ray import tune
 
+from raypipe.config import RunParams
 from raypipe.errors import ClusterError
 from raypipe.pipeline.study import StudyJob, StudyOutcome
 from raypipe.pipeline.study_data import StudyData
@@ -49,6 +50,11 @@ class RaySweep:
     def __init__(self, address: str = "local", workers: int | None = None) -> None:
         self._address, self._limit = address, workers
         self.workers = workers or 1
+
+    @classmethod
+    def of(cls, plan: SweepPlan, run: RunParams, address: str = "local") -> Self:
+        """As the configuration says: its address, else this one; studies at a time of the search, else its workers."""
+        return cls(run.address or address, plan.params.max_concurrent or run.workers)
 
     def run(
         self, plan: SweepPlan, data: StudyData, queue: StudyQueue, watch: Watch, stop: threading.Event

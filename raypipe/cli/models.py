@@ -46,10 +46,7 @@ def sweep_executor(config: Config, plan: SweepPlan) -> SweepExecutor:
     workers = plan.params.max_concurrent or max(1, cpus(config.run) // plan.params.threads)
     name = config.run.executor
     if name == "ray" or (name == "auto" and config.run.address):
-        asked = plan.params.max_concurrent or config.run.workers
-        executor: SweepExecutor = importlib.import_module("tuning.executor").RaySweep(
-            config.run.address or "local", asked
-        )
+        executor: SweepExecutor = importlib.import_module("tuning.executor").RaySweep.of(plan, config.run)
         return executor
     serial = name == "serial" or (name == "auto" and min(workers, len(plan.jobs)) == 1)
     return SerialSweep() if serial else ProcessSweep(workers)

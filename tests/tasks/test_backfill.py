@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import signal
+from types import SimpleNamespace
 
 import pytest
 
+from raypipe.cli.models import sweep_executor
 from raypipe.cli.run import run
+from raypipe.config import load_config
 from tasks.backfill import main, parser
 
 
@@ -78,3 +81,17 @@ def test_a_backfill_may_begin_with_the_files(tmp_path, caplog):
     with caplog.at_level("ERROR", "raypipe.tasks"):
         assert main([*given, "--set", f"ingest.from_dir={tmp_path / 'vendor'}"]) == 2
     assert not (tmp_path / "lake" / "silver").exists()
+
+
+@pytest.mark.parametrize(
+    ("sets", "limit"), [([], None), (["run.workers=3"], 3), (["run.workers=3", "tune.max_concurrent=2"], 2)]
+)
+def test_a_search_has_the_studies_at_a_time_that_raypipe_run_has(sets, limit, tmp_path):
+    """The configuration of the search comes first."""
+    from tuning.executor import RaySweep
+
+    config = load_config(env={}, folder=tmp_path, sets=sets)
+    plan = SimpleNamespace(params=config.params["tune"])
+    assert RaySweep.of(plan, config.run)._limit == limit
+    assert RaySweep.of(plan, config.run, "auto")._address == "auto"
+    assert sweep_executor(load_config(env={}, folder=tmp_path, sets=[*sets, "run.executor=ray"]), plan)._limit == limit
