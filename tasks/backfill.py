@@ -18,7 +18,7 @@ from typing import Any
 
 from raypipe.config import Config
 from raypipe.pipeline.intake import ObjectState, acquire_configured
-from raypipe.pipeline.model_run import ModelOrder, run_models, wants_models
+from raypipe.pipeline.model_run import ModelOrder, models_after, wants_models
 from raypipe.pipeline.progress import LineProgress
 from raypipe.pipeline.record import RunRecord
 from raypipe.pipeline.session import INGEST, STOPPING, Order, Wish, require_lake, run_wish
@@ -91,7 +91,7 @@ def _backfill(call: Call) -> int:
     record = run_wish(config, wish, Order(call.command, ray_executor, LineProgress(log.info, log.warning), stop))
     _summarise(config, record)
     code = record.exit_code or 0
-    return code if stop.is_set() or code > 1 or not models else code or _make_models(call)
+    return _make_models(call, code) if models else code
 
 
 def _told(state: ObjectState) -> None:
@@ -100,8 +100,8 @@ def _told(state: ObjectState) -> None:
         log.warning("%s %s: %s", state.key, state.state, state.reason)
 
 
-def _make_models(call: Call) -> int:
-    """Models after tables; the search on Ray lives beside the other tasks, and is looked up by name."""
+def _make_models(call: Call, code: int) -> int:
+    """Models after tables that ended with this code; the search on Ray lives elsewhere, and is looked up by name."""
     run = call.config.run
     order = ModelOrder(
         executor=lambda plan: importlib.import_module("tuning.executor").RaySweep.of(plan, run, default_address()),
@@ -110,9 +110,10 @@ def _make_models(call: Call) -> int:
         command=call.command,
         stop=call.stop,
     )
-    made = run_models(call.config, order)
-    log.info("models of %s: %s; page: %s", made.target, made.status, made.page)
-    return made.exit_code
+    made, code = models_after(call.config, code, order)
+    if made is not None:
+        log.info("models of %s: %s; page: %s", made.target, made.status, made.page)
+    return code
 
 
 def _summarise(config: Config, record: RunRecord) -> None:

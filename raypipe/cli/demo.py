@@ -10,7 +10,7 @@ import click
 
 from raypipe.cli.app import App, Options
 from raypipe.cli.audit import audit_line, audit_tables, conclude
-from raypipe.cli.models import make_models, model_document
+from raypipe.cli.models import model_document, model_order
 from raypipe.cli.options import PATH, command
 from raypipe.cli.present import table
 from raypipe.cli.run import carry_out
@@ -108,13 +108,15 @@ def _models(folder: Path) -> dict[str, Any]:
 def _search(app: App, out: Path, config: Config) -> list[tuple[ModelRun, bool]]:
     """Models of what is planted in the daily bars and of what is not there; whether each verdict is right."""
     from raypipe.pipeline.market import NOISE_TARGET, SIGNAL_TARGET
+    from raypipe.pipeline.model_run import run_models
 
     app.notes.info("5/6 tune, stack and judge models of a planted signal, and of noise")
     found = []
     for target, verdict in ((SIGNAL_TARGET, "pass"), (NOISE_TARGET, "fail")):
         given = {"run__workers": config.run.workers, "run__executor": config.run.executor}
         own = app.config(**given, **_models(out / "vendor" / BUCKET), tune__target=target)
-        made = make_models(app, own)
+        with model_order(app, own) as order:
+            made = run_models(own, order)
         found.append((made, made.status == verdict))
     return found
 

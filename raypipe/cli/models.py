@@ -13,29 +13,29 @@ from raypipe.cli.present import table
 
 if TYPE_CHECKING:
     from raypipe.config import Config
-    from raypipe.pipeline.model_run import ModelRun
+    from raypipe.pipeline.model_run import ModelOrder, ModelRun
     from raypipe.pipeline.sweep_plan import SweepPlan
     from raypipe.pipeline.sweep_run import SweepExecutor, Watch
 
-__all__ = ["make_models", "model_document", "model_lines", "sweep_executor", "sweep_watch"]
+__all__ = ["model_document", "model_lines", "model_order", "sweep_executor", "sweep_watch"]
 
 _RESUME = "resume with the same command"
 
 
-def make_models(app: App, config: Config) -> ModelRun:
-    """Make and judge models of `tune.target`, with progress and Ctrl-C."""
+@contextmanager
+def model_order(app: App, config: Config) -> Iterator[ModelOrder]:
+    """How models are made here: with progress, and Ctrl-C is heeded."""
     from raypipe.cli.interrupts import graceful
-    from raypipe.pipeline.model_run import ModelOrder, run_models
+    from raypipe.pipeline.model_run import ModelOrder
 
     with graceful(_RESUME) as stop:
-        order = ModelOrder(
+        yield ModelOrder(
             executor=lambda plan: sweep_executor(config, plan),
             watch=lambda plan: sweep_watch(app, plan),
             say=app.notes.info,
             command=app.command_line,
             stop=stop,
         )
-        return run_models(config, order)
 
 
 def sweep_executor(config: Config, plan: SweepPlan) -> SweepExecutor:

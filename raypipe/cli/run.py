@@ -10,7 +10,7 @@ import click
 
 from raypipe.cli.acquire import acquire_first
 from raypipe.cli.app import App
-from raypipe.cli.models import make_models, model_document, model_lines
+from raypipe.cli.models import model_document, model_lines, model_order
 from raypipe.cli.options import Words, command, dates_option, range_options
 from raypipe.cli.show_run import note_run, run_document, run_lines, show_plan
 from raypipe.errors import RaypipeError
@@ -116,13 +116,14 @@ def _wish(options: dict[str, Any]) -> Wish:
 def _build(app: App, config: Config, found: Plan, *, models: bool = False) -> int:
     record = carry_out(app, config, found)
     document, lines, code = run_document(config, record), run_lines(config, record), record.exit_code or 0
-    if models and code in (0, 1):
-        with _shown_if_failed(app, document, lines):
-            made = make_models(app, config)
-        document, lines = {**document, "models": model_document(made)}, [*lines, "", *model_lines(made)]
-        code = code or made.exit_code
-        document["exit_code"] = code
-    app.show(document, lines)
+    if models:
+        from raypipe.pipeline.model_run import models_after
+
+        with _shown_if_failed(app, document, lines), model_order(app, config) as order:
+            made, code = models_after(config, code, order)
+        if made is not None:
+            document, lines = {**document, "models": model_document(made)}, [*lines, "", *model_lines(made)]
+    app.show({**document, "exit_code": code}, lines)
     return code
 
 

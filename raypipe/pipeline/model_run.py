@@ -37,12 +37,14 @@ from raypipe.pipeline.sweep_results import SweepRecord
 from raypipe.pipeline.sweep_run import SweepExecutor, Watch
 from raypipe.schema.modeling import HoldoutParams, TuneParams
 
-__all__ = ["MODELS", "ModelOrder", "ModelRun", "model_target", "run_models", "wants_models"]
+__all__ = ["MODELS", "ModelOrder", "ModelRun", "model_target", "models_after", "run_models", "wants_models"]
 
 #: Sessions of the hold-out if none are named: a year.
 HOLDOUT_SESSIONS = 252
 SPLITS, FEATURES, NOTE = "splits.json", "feature_config.yaml", "models.json"
 _GATE_FAILED, _STOPPED = 3, 130
+#: Exit codes of tables after which models are made: all were built, or some failed and there are models of the others.
+_TABLES_THERE = frozenset({0, 1})
 _NO_TARGET = "the configuration names nothing to make models of"
 _NO_TARGET_HINT = "set tune.target, for example to vol_regime_20d"
 
@@ -133,6 +135,33 @@ def run_models(config: Config, order: ModelOrder) -> ModelRun:
         raise UsageError(_NO_TARGET, hint=_NO_TARGET_HINT)
     with tempfile.TemporaryDirectory(prefix="raypipe-models-") as scratch:
         return _Making(config, order, Path(scratch)).run(target)
+
+
+def models_after(config: Config, tables: int, order: ModelOrder) -> tuple[ModelRun | None, int]:
+    """Make models after tables, unless these were stopped, held back by a gate, or lost their storage.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    tables
+        Exit code of the tables.
+    order
+        How models are to be made.
+
+    Returns
+    -------
+    What became of them, None if none were made; and the exit code of both: the first that is not 0.
+
+    Raises
+    ------
+    UsageError, SplitsError
+        As of `run_models`.
+    """
+    if tables not in _TABLES_THERE or order.stop.is_set():
+        return None, tables or _STOPPED
+    made = run_models(config, order)
+    return made, tables or made.exit_code
 
 
 class _Making:

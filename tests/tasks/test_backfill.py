@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import signal
 from types import SimpleNamespace
 
 import pytest
 
+from raypipe.cli.main import main as cli
 from raypipe.cli.models import sweep_executor
 from raypipe.cli.run import run
 from raypipe.config import load_config
+from raypipe.pipeline import model_run
+from raypipe.pipeline.model_run import ModelRun
+from raypipe.pipeline.record import RunRecord
 from tasks.backfill import main, parser
 
 
@@ -95,3 +100,49 @@ def test_a_search_has_the_studies_at_a_time_that_raypipe_run_has(sets, limit, tm
     assert RaySweep.of(plan, config.run)._limit == limit
     assert RaySweep.of(plan, config.run, "auto")._address == "auto"
     assert sweep_executor(load_config(env={}, folder=tmp_path, sets=[*sets, "run.executor=ray"]), plan)._limit == limit
+
+
+@pytest.mark.parametrize(
+    ("tables", "models", "made", "code"),
+    [
+        (0, 0, True, 0),
+        (0, 3, True, 3),
+        (1, 0, True, 1),
+        (1, 3, True, 1),
+        (3, 0, False, 3),
+        (5, 0, False, 5),
+        (130, 0, False, 130),
+    ],
+)
+def test_models_follow_tables_as_in_raypipe_run(tables, models, made, code, tmp_path, monkeypatch, capsys):
+    """Some tables may have failed: there are models of the others, and the exit code says so."""
+    asked = []
+
+    def fake(config, order):
+        asked.append(order.command)
+        return ModelRun("0123456789ab", "direction_1d", "pass", models)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(model_run, "run_models", fake)
+    record = RunRecord("id", "", "ray", 1, 0, exit_code=tables)
+    monkeypatch.setattr("tasks.backfill.run_wish", lambda *_: record)
+    monkeypatch.setattr("raypipe.pipeline.session.plan_wish", lambda *_: None)
+    monkeypatch.setattr("raypipe.cli.run.carry_out", lambda *_, **__: record)
+    given = ["--root", str(tmp_path), "--set", "tune.target=direction_1d"]
+    assert main(given) == code
+    assert cli(["run", *given, "--json"]) == code
+    assert len(asked) == 2 * made
+    document = json.loads(capsys.readouterr().out)
+    assert document["exit_code"] == code
+    assert ("models" in document) == made
+
+
+def test_a_backfill_that_was_stopped_after_its_tables_makes_no_models(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_run, "run_models", None)
+
+    def stopped(_config, _wish, order):
+        order.stop.set()
+        return RunRecord("id", "", "ray", 1, 0, exit_code=0)
+
+    monkeypatch.setattr("tasks.backfill.run_wish", stopped)
+    assert main(["--root", str(tmp_path), "--set", "tune.target=direction_1d"]) == 130
