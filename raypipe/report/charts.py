@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Interval", "Series", "interval_chart", "scatter_chart"]
+__all__ = ["Interval", "Series", "interval_chart", "round_step", "scatter_chart"]
 
 _WIDTH, _HEIGHT = 520, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 14, 34
-_ROW, _NAMES = 22, 200
+_ROW = 22
+#: Pixels of a letter, and the most letters of a name that are drawn.
+_LETTER, _LONGEST = 6.1, 30
 _TICKS = 5
 _STYLE = """
 .ch text{font:11px system-ui,sans-serif;fill:var(--soft,#626b76)}
@@ -61,7 +63,7 @@ def scatter_chart(title: str, series: Sequence[Series], *, x: str, y: str, mark:
     points = [point for one in kept for point in one.points]
     if not points:
         return _empty(title)
-    across = _Scale.over([p[0] for p in points], _LEFT, _WIDTH - _RIGHT)
+    across = _Scale.over([p[0] for p in points], _LEFT, _WIDTH - _RIGHT, least=_whole(p[0] for p in points))
     marks = [mark] if mark is not None else []
     up = _Scale.over([*(p[1] for p in points), *marks], _HEIGHT - _BOTTOM, _TOP)
     body = [*_across(up, _WIDTH - _RIGHT), *_below(across, _HEIGHT)]
@@ -73,7 +75,7 @@ def scatter_chart(title: str, series: Sequence[Series], *, x: str, y: str, mark:
     return _svg(title, _HEIGHT, body)
 
 
-def interval_chart(title: str, rows: Sequence[Interval], *, mark: float | None = None) -> str:
+def interval_chart(title: str, rows: Sequence[Interval], *, x: str = "", mark: float | None = None) -> str:
     """A row per name: a span from low to high, dots on it, and a dashed line at ``mark`` through all rows.
 
     Examples
@@ -85,17 +87,24 @@ def interval_chart(title: str, rows: Sequence[Interval], *, mark: float | None =
     if not values:
         return _empty(title)
     height = _TOP + _ROW * len(rows) + _BOTTOM
-    across = _Scale.over([*values, *([mark] if mark is not None else [])], _NAMES, _WIDTH - _RIGHT)
+    names = 16 + _LETTER * max(len(_short(row.name)) for row in rows)
+    across = _Scale.over([*values, *([mark] if mark is not None else [])], names, _WIDTH - _RIGHT)
     body = list(_below(across, height, grid_from=_TOP))
+    body.append(_text(names + (_WIDTH - names - _RIGHT) / 2, height - 4, x, "middle"))
     if mark is not None:
         body.append(_line(across(mark), _TOP, across(mark), height - _BOTTOM, "mark"))
     for number, row in enumerate(rows):
-        body += _interval(row, _TOP + _ROW * (number + 0.5), across)
+        body += _interval(row, _TOP + _ROW * (number + 0.5), across, names)
     return _svg(title, height, body)
 
 
-def _interval(row: Interval, y: float, across: Callable[[float], float]) -> Iterator[str]:
-    yield _text(_NAMES - 10, y + 4, row.name, "end")
+def _short(name: str) -> str:
+    """As much of a name as there is room for."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+
+
+def _interval(row: Interval, y: float, across: Callable[[float], float], names: float) -> Iterator[str]:
+    yield _text(names - 10, y + 4, _short(row.name), "end")
     if row.low is not None and row.high is not None and _finite(row.low, row.high):
         yield _line(across(row.low), y, across(row.high), y, "span")
     for value in row.dots:
@@ -114,12 +123,12 @@ class _Scale:
     ticks: tuple[float, ...]
 
     @classmethod
-    def over(cls, values: Iterable[float], first: float, last: float) -> _Scale:
+    def over(cls, values: Iterable[float], first: float, last: float, *, least: float = 0.0) -> _Scale:
         found = list(values)
         low, high = min(found), max(found)
         if high - low < 1e-12 * max(1.0, abs(low)):
             low, high = low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0)
-        step = _round_step((high - low) / _TICKS)
+        step = max(round_step((high - low) / _TICKS), least)
         ticks = tuple(step * n for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1))
         pad = 0.04 * (high - low)
         return cls(low - pad, high + pad, first, last, ticks)
@@ -128,8 +137,19 @@ class _Scale:
         return self.first + (value - self.low) / (self.high - self.low) * (self.last - self.first)
 
 
-def _round_step(rough: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is not below."""
+def _whole(values: Iterable[float]) -> float:
+    """The least distance of ticks: between whole numbers there is nothing."""
+    return float(all(float(value).is_integer() for value in values))
+
+
+def round_step(rough: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is not below.
+
+    Examples
+    --------
+    >>> round_step(0.013), round_step(99.0)
+    (0.02, 100.0)
+    """
     power = 10.0 ** math.floor(math.log10(rough))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from raypipe.report.charts import round_step
 from raypipe.report.page import seconds, size
 
 __all__ = ["memory_lines", "sparkline"]
@@ -40,7 +41,8 @@ def memory_lines(memory: Mapping[str, Any]) -> str:
     if sum(point["worker_bytes"] > 0 for point in points) < 2:  # noqa: PLR2004
         return ""
     last, top = points[-1]["seconds"] or 1.0, max(max(p[name] for name, _, _ in _LINES) for p in points) or 1
-    body = [_grid_line(top * i / _GRID_LINES, top) for i in range(_GRID_LINES + 1)]
+    step = round_step(top / _GRID_LINES)
+    body = [_grid_line(step * i, top) for i in range(int(top / step) + 1)]
     body += [
         f'<text x="{_LEFT}" y="{_HEIGHT - 6}">0</text>',
         f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{escape(seconds(last))}</text>',

@@ -31,6 +31,8 @@ _STATES = ("built", "current", "stale", "missing", "failed", "blocked", "pending
 _GLYPHS = {"built": "●", "current": "·", "stale": "◐", "missing": "○", "failed": "✕", "blocked": "■", "pending": "…"}
 #: What a partition of a session or a week is called.
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+#: Numbers that stand alone: no part of a date, a time, a name or a path.
+_NUMBER = re.compile(r"(?<![\w/:.-])\d[\d,]*(?:\.\d+)?(?![\w/:-])")
 _SHOWN_FAILURES = 50
 _SHOWN_FINDINGS = 100
 _SHOWN_SAMPLES = 5
@@ -203,7 +205,7 @@ def _grid(table: str, states: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _once_last(grid: Mapping[str, Any]) -> bool:
-    return bool(grid["months"]) and grid["months"][0][0] in ("all", "symbols")
+    return bool(grid["months"]) and grid["months"][0][0] in ("all", "symbols", "not current")
 
 
 def _counts(states: Mapping[str, str]) -> list[tuple[str, int]]:
@@ -212,14 +214,14 @@ def _counts(states: Mapping[str, str]) -> list[tuple[str, int]]:
 
 
 def _findings(run: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What readers and checks noticed, the worst first; the same words about many sessions are one line."""
+    """What readers and checks noticed, the worst first; the same words about many partitions are one line."""
     rows = [dict(finding, samples=()) for finding in run["quality"]]
     for outcome in run["outcomes"]:
         where = {"table": outcome["table"], "partition": outcome["partition"]}
         rows += [{**where, **{k: f[k] for k in ("kind", "level", "message", "samples")}} for f in outcome["findings"]]
     alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        alike[row["level"], row["kind"], row["table"], row["message"]].append(row)
+        alike[row["level"], row["kind"], row["table"], _NUMBER.sub("\0", row["message"])].append(row)
     lines = [{**same[0], **_sessions(same)} for same in alike.values()]
     return sorted(lines, key=lambda f: (_WORST_FIRST.get(f["level"], 2), f["kind"], f["table"], f["partition"]))
 
@@ -227,10 +229,25 @@ def _findings(run: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _sessions(same: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Where a finding occurs, and a few samples from all places."""
     partitions = sorted(row["partition"] for row in same)
-    where = partitions[0] if len(same) == 1 else f"{len(same)} sessions, {partitions[0]} to {partitions[-1]}"
+    what = "sessions" if all(map(_DATE.fullmatch, partitions)) else "partitions"
+    where = partitions[0] if len(same) == 1 else f"{len(same)} {what}, {partitions[0]} to {partitions[-1]}"
     samples = dict.fromkeys(sample for row in same for sample in row["samples"])
     shown = [clipped(sample, 120) for sample in list(samples)[:_SHOWN_SAMPLES]]
-    return {"partition": where, "samples": shown, "message": clipped(same[0]["message"])}
+    return {"partition": where, "samples": shown, "message": clipped(_in_one([row["message"] for row in same]))}
+
+
+def _in_one(messages: Sequence[str]) -> str:
+    """One sentence for messages of the same words: a number that varies as lowest to highest.
+
+    Examples
+    --------
+    >>> _in_one(["86 rows of 3 left out (569 lots)", "1,120 rows of 3 left out (58 lots)"])
+    '86 to 1,120 rows of 3 left out (58 to 569 lots)'
+    """
+    columns = zip(*(_NUMBER.findall(message) for message in messages), strict=True)
+    ranges = (sorted(set(column), key=lambda text: float(text.replace(",", ""))) for column in columns)
+    said = iter([each[0] if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in ranges])
+    return _NUMBER.sub(lambda _: next(said), messages[0])
 
 
 def _coverage(outcomes: Iterable[Mapping[str, Any]], before: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:

@@ -120,7 +120,7 @@ def _aucs(holdouts: Iterable[Mapping[str, Any]]) -> str:
         for one in holdouts
         if one["auc"] is not None
     ]
-    return interval_chart("AUC of hold-outs, with bounds", rows, mark=_NO_SKILL) if rows else ""
+    return interval_chart("AUC of hold-outs, with bounds", rows, x="AUC", mark=_NO_SKILL) if rows else ""
 
 
 def _name(one: Mapping[str, Any]) -> str:

@@ -73,7 +73,7 @@ def render_sweep(facts: SweepFacts) -> str:
         folds=_folds(pooled, chance),
         luck=_luck(facts.multiplicity, chance),
         stack=_stack(facts.stack),
-        strategies=[row for row in facts.stack if row["fold_id"] is None],
+        strategies=sorted((row for row in facts.stack if row["fold_id"] is None), key=_best_first),
         symbols=_symbols(scored),
         winners=[(name, found, _winner_params(found)) for name, found in sorted(facts.best.items())],
         failures=[row for row in studies if row.get("status") in ("failed", "skipped")][:_SHOWN_FAILURES],
@@ -143,26 +143,35 @@ def _folds(pooled: Sequence[Row], chance: float) -> str:
         error = best["value_se"] or 0.0
         middle = mean(values)
         rows.append(Interval(name, middle - error, middle + error, tuple(values), "in a fold"))
-    return interval_chart("folds of the pooled winners", rows, mark=chance) if rows else ""
+    return interval_chart("folds of the pooled winners", rows, x=_score(chance), mark=chance) if rows else ""
 
 
 def _luck(multiplicity: Sequence[Row], chance: float) -> str:
     """The best of N against the best of N without skill: mean to 95 % point of the null, and what was observed."""
     rows = [
-        Interval(f"{row['algorithm']}, {row['scope']}", row["null_mean"], row["null_q95"], (row["observed"],), "seen")
+        Interval(row["algorithm"], row["null_mean"], row["null_q95"], (row["observed"],), "seen")
         for row in multiplicity
         if row["scope"] == POOLED
     ]
-    return interval_chart("best of N", rows, mark=chance) if rows else ""
+    return interval_chart("best of N", rows, x=_score(chance), mark=chance) if rows else ""
 
 
 def _stack(stack: Sequence[Row]) -> str:
     whole = [row for row in stack if row["fold_id"] is None and row["auc"] is not None]
     rows = [
         Interval(row["strategy"], row["auc"] - (row["auc_se"] or 0), row["auc"] + (row["auc_se"] or 0), (row["auc"],))
-        for row in sorted(whole, key=lambda row: -row["auc"])
+        for row in sorted(whole, key=_best_first)
     ]
-    return interval_chart("strategies and bases", rows, mark=_CHANCE) if rows else ""
+    return interval_chart("strategies and bases", rows, x="AUC", mark=_CHANCE) if rows else ""
+
+
+def _best_first(row: Row) -> tuple[float, str]:
+    return (1.0 if row["auc"] is None else -row["auc"], row["strategy"])
+
+
+def _score(chance: float) -> str:
+    """What is measured where chance has this value."""
+    return "AUC" if chance == _CHANCE else "rank correlation"
 
 
 def _symbols(scored: Sequence[Row]) -> list[tuple[str, str, float, int]]:

@@ -157,6 +157,25 @@ def test_the_same_words_about_many_sessions_are_one_line() -> None:
     assert "5 sessions, 2025-11-03 to 2025-11-07" in text
 
 
+def test_numbers_that_vary_are_told_as_a_range_and_dates_stay_apart() -> None:
+    said = ["86 rows were left out (1,120 lots)", "7 rows were left out (96 lots)", "no rows since 2025-11-03"]
+    said += ["no rows since 2025-11-04"]
+    outcomes = [
+        outcome(table="gold/targets", partition=f"S{i}", findings=[finding(text)]) for i, text in enumerate(said)
+    ]
+    text = render_run(record(outcomes=outcomes), GRID)
+    assert "<td>7 to 86 rows were left out (96 to 1,120 lots)</td>" in text
+    assert "2 partitions, S0 to S1" in text
+    assert {"no rows since 2025-11-03", "no rows since 2025-11-04"} <= set(re.findall("no rows since [0-9-]+", text))
+
+
+def test_memory_is_drawn_against_round_numbers() -> None:
+    run = whole_record()
+    run["memory"]["points"] = [[0.5 * i, i, 370_800_000, 366_900_000, 433_400_000] for i in range(9)]
+    chart = re.findall(r'<svg class="lines".*?</svg>', render_run(run, GRID))[0]
+    assert re.findall(r'text-anchor="end">([^<]*B)<', chart) == ["0 B", "200.0 MB", "400.0 MB"]
+
+
 def test_a_year_of_a_whole_market_is_less_than_a_megabyte() -> None:
     run, grid, around = a_year(tables=28, symbols=2_000)
     text = render_run(run, grid, around)
