@@ -6,8 +6,8 @@ import datetime as dt
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -19,17 +19,15 @@ from raypipe.lake.store import Lake
 from raypipe.pipeline.drift import measure
 from raypipe.pipeline.driver import Progress, RunResult, execute
 from raypipe.pipeline.executor import Executor, Process, Serial
-from raypipe.pipeline.job import Outcome
+from raypipe.pipeline.keeping import Keeper
 from raypipe.pipeline.machine import machine_facts
-from raypipe.pipeline.memory import peak_rss_bytes
 from raypipe.pipeline.nodes import ONCE
 from raypipe.pipeline.plan import Plan, Request, make_plan
 from raypipe.pipeline.provenance import lineage, origins, repeat_command
 from raypipe.pipeline.quality import check_coverage
-from raypipe.pipeline.record import RunRecord, by_stage, last_run, new_run_id, read_record, unfinished, write_record
+from raypipe.pipeline.record import RunRecord, last_run, new_run_id, read_record, unfinished, write_record
 from raypipe.pipeline.stages import Stage, stage_named
 from raypipe.pipeline.views import declared_tables, write_report
-from raypipe.pipeline.watch import Watch
 from raypipe.redact import redact
 
 __all__ = [
@@ -282,9 +280,9 @@ def run_wish(config: Config, wish: Wish, order: Order) -> RunRecord:
 def run_plan(config: Config, plan: Plan, order: Order) -> RunRecord:
     """Build what a plan says, and record it in the lake.
 
-    The record is written when the run starts, so that a run whose driver dies can be retried, and again when it
-    ends, with the page of the run beside it. A plan with nothing to build and nothing blocked leaves the lake as
-    it was.
+    The record is written when the run starts, so that a run whose driver dies can be retried, now and then while it
+    goes on, and when it ends, with the page of the run beside it. A plan with nothing to build and nothing blocked
+    leaves the lake as it was.
 
     Raises
     ------
@@ -298,9 +296,6 @@ def run_plan(config: Config, plan: Plan, order: Order) -> RunRecord:
         return _without_work(lake, record, plan)
     with order.make_executor(name, config.run) as executor:
         record.executor, record.workers = executor.name, executor.workers
-        write_record(lake, record)
-        if order.observer:
-            order.observer.planned(plan, _described(executor), executor.workers)
         return _carry_out(lake, record, plan, executor, order, config)
 
 
@@ -346,24 +341,23 @@ def _without_work(lake: Lake, record: RunRecord, plan: Plan) -> RunRecord:
 def _carry_out(
     lake: Lake, record: RunRecord, plan: Plan, executor: Executor, order: Order, config: Config
 ) -> RunRecord:
-    seen: list[Outcome] = []
-    watch = Watch(declared_tables(config))
+    keeper = Keeper(lake, record, declared_tables(config))
+    keeper.begin()
+    if order.observer:
+        order.observer.planned(plan, _described(executor), executor.workers)
 
     def progress(progress: Progress) -> None:
-        seen.extend(outcome.light for outcome in progress.latest)
-        watch.note(progress.done, progress.latest)
+        keeper.note(progress)
         if order.observer:
             order.observer.progress(progress)
 
     try:
         result = execute(plan, executor, stop=order.stop, progress=progress)
     except RaypipeError as error:
-        watch.fill(record)
-        _finish(lake, record, RunResult(seen), error.exit_code)
+        keeper.end(error.exit_code)
         raise
-    watch.fill(record)
     gate = 0 if result.stopped else _judge(lake, record, result, config)
-    _finish(lake, record, result, result.exit_code or (1 if plan.blocked else gate))
+    keeper.end(result.exit_code or (1 if plan.blocked else gate), result)
     write_report(lake, record, config)
     return record
 
@@ -378,21 +372,3 @@ def _judge(lake: Lake, record: RunRecord, result: RunResult, config: Config) -> 
     record.quality = [finding.to_dict() for finding in found]
     closed = run.dq == "fail" and any(finding.level == "failed" for finding in found)
     return DataQualityError.exit_code if closed else 0
-
-
-def _finish(lake: Lake, record: RunRecord, result: RunResult, exit_code: int) -> RunRecord:
-    record.outcomes = [_clean(outcome) for outcome in result.outcomes]
-    record.finished_ns, record.exit_code = time.time_ns(), exit_code
-    record.status = "stopped" if result.stopped else "failed" if exit_code else "done"
-    record.peak_rss_bytes, record.stages = peak_rss_bytes(), by_stage(result.outcomes)
-    write_record(lake, record)
-    return record
-
-
-def _clean(outcome: Outcome) -> Outcome:
-    """An outcome whose error tells no secret."""
-    if outcome.error is None:
-        return outcome
-    values: Mapping[str, str] = {name: redact(value) for name, value in outcome.error.values.items()}
-    message, trace = redact(outcome.error.message), redact(outcome.error.trace)
-    return replace(outcome, error=replace(outcome.error, message=message, trace=trace, values=values))
