@@ -56,6 +56,7 @@ _PENALTIES = ("none", "ridge", "lasso", "elasticnet", "l1", "l2")
 )
 def train(app: App, output_dir: Path | None, dry_run: bool, **options: Any) -> int:
     """Fit, score and write one model."""
+    from raypipe.pipeline.model_bars import load_bars
     from raypipe.pipeline.train import train_model, write_trained
     from raypipe.pipeline.train_recipe import recipe_of
 
@@ -72,7 +73,8 @@ def train(app: App, output_dir: Path | None, dry_run: bool, **options: Any) -> i
     if dry_run:
         return _plan(app, recipe, workspace, folds)
     share = workspace.cv.min_feature_share
-    trained = train_model(workspace.panel, workspace.target, folds, recipe, min_feature_share=share)
+    bars = load_bars(config, workspace.panel) if recipe.windows else None
+    trained = train_model(workspace.panel, workspace.target, folds, recipe, min_feature_share=share, bars=bars)
     folder, results = write_trained(trained, output_dir or Path("models"))
     said = [f"wrote {folder} and {results}"]
     app.show({"model": str(folder), "file": str(results), "results": trained.results}, [*_lines(trained), *said])
@@ -81,12 +83,14 @@ def train(app: App, output_dir: Path | None, dry_run: bool, **options: Any) -> i
 
 def _plan(app: App, recipe: Recipe, workspace: Workspace, splits: Any) -> int:
     """What would be fitted, and on which rows."""
+    from raypipe.pipeline.indicators import NAMES
+
     parts = [{"id": one.id, "n_train": len(one.train), "n_test": len(one.test)} for one in workspace.fold_rows(splits)]
     facts = {
         "algorithm": recipe.family.name,
         "target": workspace.target.name,
         "source": workspace.source,
-        "features": len(workspace.panel.features),
+        "features": len(workspace.panel.features) + len(NAMES if recipe.windows else ()),
         "rows": len(workspace.cv_rows(splits)),
         "splits_sha256": splits.sha256,
     }

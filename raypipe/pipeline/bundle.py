@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from raypipe import __version__
 from raypipe.dataset.matrix import Panel
 from raypipe.errors import ModelError
+from raypipe.features.ta_windows import TA_COLUMNS, TaBars, TaColumns, TaRows
 from raypipe.lake.names import symbol_to_file
 from raypipe.lake.objects import ObjectStore
 from raypipe.models.catalog import load_fitted
@@ -37,6 +38,8 @@ from raypipe.pipeline.bundle_files import (
     replace_folder,
     seal_bundle,
 )
+from raypipe.pipeline.indicators import NAMES, bars_known, check_windows
+from raypipe.schema.spec import Column
 
 __all__ = ["POOLED", "Bundle", "Draft", "Predictions", "load_bundle", "load_stored_bundle", "write_bundle"]
 
@@ -88,6 +91,8 @@ class Bundle:
         The fitted strategies by name.
     calibrator
         None for a regression.
+    windows
+        By (algorithm, scope): windows of the indicators that a model sees behind its features; only of models that do.
     """
 
     facts: BundleFacts
@@ -96,6 +101,7 @@ class Bundle:
     fitted: Mapping[tuple[str, str], Fitted]
     strategies: Mapping[str, Meta]
     calibrator: Calibrator | None
+    windows: Mapping[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
     _notes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     _kept: Any = None  # a private copy of the files, for as long as the bundle is in use
 
@@ -141,25 +147,31 @@ class Bundle:
         msg = f"the columns differ from those of the bundle: missing {missing}, of another type {retyped}{other}"
         raise ModelError(msg, hint="build the table as the bundle had it; nothing is filled in", table=name)
 
-    def predict(self, panel: Panel) -> Predictions:
+    def predict(self, panel: Panel, bars: TaBars | None = None) -> Predictions:
         """Predict every row of a panel, labelled or not.
 
         Parameters
         ----------
         panel
             Columns in any order, others beside them. A symbol without a model of its own has the pooled bases only.
+        bars
+            Daily bars of the panel's symbols, from their first on; needed by a bundle with ``windows``.
 
         Raises
         ------
         ModelError
-            If a column is missing, naming all that are.
+            If a column is missing, naming all that are; or bars are.
         """
+        if self.windows and bars is None:
+            msg = "its models see indicators, and there are no daily bars to make them of"
+            raise ModelError(msg, hint="build silver/bars_1d of the panel's symbols: raypipe run")
+        known = bars_known(bars, panel) if self.windows and bars is not None else None
         missing = [name for name in self.columns if name not in panel.features]
         if missing or panel.x.dtype != np.float32:
             retyped = [] if panel.x.dtype == np.float32 else [f"all are {panel.x.dtype}, were float32"]
             self._refuse_columns(missing, retyped, [c for c in panel.features if c not in self.columns], "panel")
         names = [one["name"] for one in self.meta["bases"]]
-        raw = np.column_stack([self._base(panel, one) for one in self.meta["bases"]])
+        raw = np.column_stack([self._base(panel, one, known) for one in self.meta["bases"]])
         z = to_z(raw, self.meta["transform"], panel.session_id)
         places = [panel.features.index(name) for name in self.meta["regime_columns"]]
         regime = panel.x[:, places].astype(np.float64)
@@ -169,7 +181,7 @@ class Bundle:
         by_base = {name: np.ascontiguousarray(z[:, i]) for i, name in enumerate(names)}
         return Predictions(picked, p, by_base, by_strategy, self._naive(panel))
 
-    def _base(self, panel: Panel, base: Mapping[str, str]) -> np.ndarray:
+    def _base(self, panel: Panel, base: Mapping[str, str], bars: TaRows | None) -> np.ndarray:
         """Predictions of one base, float64 (n,), NaN where it has no model."""
         found = np.full(panel.rows, np.nan)
         pooled = base["scope"] == "pooled"
@@ -178,7 +190,12 @@ class Bundle:
             rows = slice(0, panel.rows) if pooled else panel.rows_of(scope)
             if fitted is not None and rows.stop > rows.start:
                 places = [panel.features.index(name) for name in self.features["*" if pooled else scope]]
-                found[rows] = fitted.predict(np.ascontiguousarray(panel.x[rows][:, places]))
+                x = np.ascontiguousarray(panel.x[rows][:, places])
+                windows = self.windows.get((base["algorithm"], scope))
+                if windows is not None and bars is not None:
+                    mine = bars if pooled else bars.of_symbol(panel.symbols.index(scope), rows)
+                    x = np.hstack([x, TaColumns(mine).of(windows)])
+                found[rows] = fitted.predict(x)
         return found
 
     def _naive(self, panel: Panel) -> np.ndarray:
@@ -226,7 +243,19 @@ def _loaded(facts: BundleFacts) -> Bundle:
     models = {(one["algorithm"], one["scope"]): _model(facts, one) for one in meta["models"]}
     calibrator = Calibrator.from_dict(meta["calibrator"]) if meta["calibrator"] else None
     features = {scope: tuple(names) for scope, names in notes["scopes"].items()}
-    return Bundle(facts, meta, features, models, strategies, calibrator, notes)
+    return Bundle(facts, meta, features, models, strategies, calibrator, _windows(meta, notes), notes)
+
+
+def _windows(meta: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, int]]:
+    """Windows of the models that have any; their columns must be those that are made here."""
+    listed = tuple(one["name"] for one in notes.get("indicators", ()))
+    found = {
+        (one["algorithm"], one["scope"]): check_windows(one["windows"]) for one in meta["models"] if "windows" in one
+    }
+    if listed != (NAMES if found else ()):
+        msg = f"features.json lists the indicators {list(listed)}, which are not those of its models"
+        raise ValueError(msg)
+    return found
 
 
 def _model(facts: BundleFacts, one: Mapping[str, str]) -> Fitted:
@@ -277,6 +306,8 @@ class Draft:
         Content of `splits.json` and `feature_config.yaml`.
     tables
         Further Parquet files by name: `baseline.parquet`, `multiplicity.parquet`.
+    windows
+        By (algorithm, scope): windows of the indicators that a model sees behind its features.
     """
 
     facts: Mapping[str, Any]
@@ -288,6 +319,7 @@ class Draft:
     splits: bytes
     selection: bytes
     tables: Mapping[str, pa.Table]
+    windows: Mapping[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
 
 
 def write_bundle(folder: Path, draft: Draft) -> BundleFacts:
@@ -311,12 +343,18 @@ def write_bundle(folder: Path, draft: Draft) -> BundleFacts:
     return check_bundle(folder)
 
 
+def _noted(column: Column) -> dict[str, str]:
+    return {"name": column.name, "dtype": str(column.arrow.type), "unit": column.unit, "table": "silver/bars_1d"}
+
+
 def _write(folder: Path, draft: Draft) -> None:
-    models = []
+    models: list[dict[str, Any]] = []
     for (algorithm, scope), fitted in sorted(draft.models.items()):
         place = f"models/{algorithm}/{POOLED if scope == POOLED else symbol_to_file(scope)}"
         fitted.save(folder / place)
         models.append({"algorithm": algorithm, "scope": scope, "folder": place})
+        if (algorithm, scope) in draft.windows:
+            models[-1]["windows"] = dict(draft.windows[algorithm, scope])
     documents: dict[str, Mapping[str, Any]] = {
         "meta.json": {"schema": 1, **draft.meta, "models": models},
         "imputer.json": {"schema": 1, **draft.imputer},
@@ -324,6 +362,7 @@ def _write(folder: Path, draft: Draft) -> None:
             "schema": 1,
             "columns": [dict(one) for one in draft.columns],
             "scopes": {scope: list(names) for scope, names in draft.features.items()},
+            **({"indicators": [_noted(column) for column in TA_COLUMNS]} if draft.windows else {}),
         },
     }
     for name, document in documents.items():

@@ -21,6 +21,7 @@ from raypipe.dataset.splits import usable_rows
 from raypipe.dataset.splits_file import Splits
 from raypipe.errors import UsageError
 from raypipe.evaluation.books import Book
+from raypipe.features.ta_windows import TaBars
 from raypipe.lake.objects import ObjectStore
 from raypipe.pipeline.bundle import Bundle, Predictions
 from raypipe.pipeline.holdout_scores import Judged, Market, Rows, Trials, book_scores, row_scores
@@ -61,6 +62,8 @@ class Case:
         `multiplicity.parquet` of the run.
     min_feature_share
         Share of its features that a usable row has.
+    bars
+        Daily bars of the panel's symbols, for a bundle whose models see indicators.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Case:
     trials: Trials
     multiplicity: pa.Table
     min_feature_share: float = 0.5
+    bars: TaBars | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +170,7 @@ def judge(case: Case, params: HoldoutParams, store: ObjectStore | None) -> Verdi
         key = (case.bundle.sha256, *window.values())
         looks = earlier_looks(store, case.name, *key)
         record_look(store, case.name, {"bundle_sha256": case.bundle.sha256, "target": case.target.name, **window})
-    told = case.bundle.predict(_part(case.panel, within))
+    told = case.bundle.predict(_part(case.panel, within), case.bars)
     scored = usable & np.isfinite(told.z)
     rows = _rows(case, within[scored], told, scored)
     strategies = {name: z[scored] for name, z in told.by_strategy.items()}

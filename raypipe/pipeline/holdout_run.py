@@ -25,6 +25,7 @@ from raypipe.pipeline.bundle import Bundle, load_bundle
 from raypipe.pipeline.holdout import Case, Verdict, judge, window_of
 from raypipe.pipeline.holdout_scores import Market
 from raypipe.pipeline.looks import check_name
+from raypipe.pipeline.model_bars import load_bars
 from raypipe.pipeline.model_inputs import Asked
 from raypipe.pipeline.modeling import Workspace, publish
 from raypipe.pipeline.registry import load_registered
@@ -104,7 +105,8 @@ def run_holdout(config: Config, wish: HoldoutWish) -> Judgement:
     luck = pq.read_table(bundle.facts.folder / "multiplicity.parquet")
     location = config.lake.location
     trials = trials_of(location, bundle, splits, data, market, params, min_feature_share=share)
-    case = Case(name, bundle, splits, *data, window, market, trials, luck, share)
+    bars = load_bars(source, workspace.panel) if bundle.windows else None
+    case = Case(name, bundle, splits, *data, window, market, trials, luck, share, bars)
     verdict = judge(case, params, open_store(location))
     return Judgement(verdict, *_written(config, wish, bundle, verdict, registered=bool(version)))
 

@@ -16,6 +16,7 @@ from raypipe.lake.location import Location
 from raypipe.lake.names import file_to_symbol
 from raypipe.lake.objects import open_store
 from raypipe.models.stacking import to_z
+from raypipe.pipeline.indicators import split_windows
 from raypipe.pipeline.journal import POOLED, ConfigResult, StudyRecord, read_study, study_key
 from raypipe.pipeline.study_data import Rows
 
@@ -77,6 +78,11 @@ class RunStudies:
         """Every base that a winner gives, pooled before symbol, in order of name."""
         found = {(algorithm, "pooled" if scope == POOLED else "symbol") for algorithm, scope in self.winners}
         return tuple(Base(*one) for one in sorted(found))
+
+    @property
+    def windows(self) -> bool:
+        """Whether windows of indicators were searched, so that bars are needed beside the panel."""
+        return any(split_windows(winner.params)[1] for winner in self.winners.values())
 
     def trials(self) -> int:
         """Configurations tried: of each algorithm those of the pooled study and of the largest study of a symbol."""

@@ -18,9 +18,11 @@ from raypipe.config import Config
 from raypipe.dataset.load import panel_of
 from raypipe.dataset.matrix import Panel
 from raypipe.errors import PartitionError, UsageError
+from raypipe.features.ta_windows import TaBars
 from raypipe.lake.manifest import InputSummary, Manifest
 from raypipe.lake.store import Lake
 from raypipe.pipeline.bundle import Bundle, Predictions
+from raypipe.pipeline.model_bars import BARS, bars_summary, load_bars
 from raypipe.pipeline.registry import load_registered
 from raypipe.pipeline.views import declared_tables
 from raypipe.schema.frames import dictionary_array, nullable, ranks
@@ -44,12 +46,16 @@ class Source:
         The model.
     panel_fingerprint
         Of the partition that the rows are of.
+    bars, bars_read
+        Daily bars of the panel's symbols and what they were read from, for a bundle whose models see indicators.
     """
 
     name: str
     version: str
     bundle: Bundle
     panel_fingerprint: str
+    bars: TaBars | None = None
+    bars_read: InputSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +132,12 @@ def predict_sessions(
 
 def _manifest(source: Source, session: dt.date) -> Manifest:
     known = [PREDICTIONS.digest, source.name, source.version, source.bundle.sha256, source.panel_fingerprint]
+    inputs = {_PANEL: InputSummary(_ALL, _ALL, 1, source.panel_fingerprint[:16])}
+    if source.bars_read is not None:
+        inputs[BARS] = source.bars_read
+        known.append(source.bars_read.digest)
     text = json.dumps([*known, session.isoformat()])
     digest = hashlib.sha256(text.encode()).hexdigest()
-    panel = InputSummary(_ALL, _ALL, 1, source.panel_fingerprint[:16])
     return Manifest(
         table=PREDICTIONS.name,
         partition=session.isoformat(),
@@ -136,7 +145,7 @@ def _manifest(source: Source, session: dt.date) -> Manifest:
         version=PREDICTIONS.version,
         params=source.bundle.sha256[:16],
         schema=PREDICTIONS.digest,
-        inputs={_PANEL: panel},
+        inputs=inputs,
         code_version=raypipe.__version__,
         facts={"model": source.name, "model_version": source.version, "bundle_sha256": source.bundle.sha256},
     )
@@ -158,7 +167,7 @@ def _refuse_other(before: Manifest, source: Source, session: dt.date) -> None:
 
 def _store(lake: Lake, source: Source, panel: Panel, session: dt.date, manifest: Manifest) -> Predicted:
     part = _rows_of(panel, session)
-    told = source.bundle.predict(part)
+    told = source.bundle.predict(part, source.bars)
     table = _table(part, told, source.version)
     silent = int(np.isnan(told.z).sum())
     facts = {**manifest.facts, "silent": str(silent)}
@@ -231,4 +240,7 @@ def predict_stored(
     bundle.check_schema(spec.arrow, name=_PANEL)
     panel = panel_of(lake.read(spec, _ALL), name=_PANEL)
     source = Source(model, found, bundle, manifest.fingerprint)
+    if bundle.windows:
+        bars, read = load_bars(config, panel), bars_summary(config, panel)
+        source = dataclasses.replace(source, bars=bars, bars_read=read)
     return source, predict_sessions(lake, source, panel, sessions_of(panel, start=start, end=end), force=force)

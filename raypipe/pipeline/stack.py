@@ -20,6 +20,7 @@ from raypipe.lake.store import Lake
 from raypipe.models.catalog import model
 from raypipe.pipeline.bundle import write_bundle
 from raypipe.pipeline.bundle_files import BundleFacts, send_bundle
+from raypipe.pipeline.model_bars import load_bars
 from raypipe.pipeline.model_inputs import Asked
 from raypipe.pipeline.modeling import Workspace, read_bytes, splits_target
 from raypipe.pipeline.oof import RunStudies, read_run
@@ -152,6 +153,7 @@ def _material(config: Config, wish: StackWish) -> Material:
             "pin_sha256": wish.given.pin_sha256 if wish.given else None,
         },
         columns=_columns(source),
+        bars=load_bars(source, workspace.panel) if run.windows else None,
     )
 
 

@@ -21,6 +21,7 @@ from raypipe.lake.location import Location
 from raypipe.models.catalog import model
 from raypipe.models.model import Model, SpaceName
 from raypipe.models.space import distributions
+from raypipe.pipeline.indicators import DEFAULT, SPACE
 from raypipe.pipeline.journal import POOLED, ConfigResult, Final, Header, Journal, read_study
 from raypipe.pipeline.study_ask import Asker, hashed_seed
 from raypipe.pipeline.study_data import StudyData, StudyView
@@ -256,7 +257,8 @@ class Study:
         if i < len(self._given):
             return self._given[i]
         if self._asker is None:
-            self._asker = Asker(distributions(self._model.spaces[self.job.space]), self._seed)
+            space = {**self._model.spaces[self.job.space], **(SPACE if self.job.params.windows else {})}
+            self._asker = Asker(distributions(space), self._seed)
             for one in self.results:
                 self._asker.tell(one)
         return self._asker.ask(i)
@@ -264,7 +266,8 @@ class Study:
     def _first_ones(self) -> list[tuple[dict[str, Any], Any]]:
         """The configurations that nobody asks for: the pooled winner, the default."""
         scope: Literal["pooled", "symbol"] = "pooled" if self.job.scope == POOLED else "symbol"
-        default = (dict(self._model.default(self.job.space, scope)), "default")
+        windows = DEFAULT if self.job.params.windows else {}
+        default = ({**self._model.default(self.job.space, scope), **windows}, "default")
         winner = self._pooled_winner() if self.job.pooled else None
         given = [(dict(winner.params), "pooled_winner"), default] if winner else [default]
         for (params, source), was in zip(given, self.results, strict=False):

@@ -17,6 +17,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from raypipe.dataset.matrix import Panel, Target
+from raypipe.errors import DeveloperError
+from raypipe.features.ta_windows import TaColumns, TaRows
 from raypipe.pipeline.journal import POOLED
 
 __all__ = ["ALL", "FoldView", "Rows", "StudyData", "StudyView"]
@@ -28,6 +30,7 @@ TAIL_PARTS, TAIL_LABELS = 5, 10
 #: Bytes of fold matrices that a study keeps instead of taking them from the panel for every configuration.
 KEPT_BYTES = 64 << 20
 _ARRAYS = ("x", "y", "end_ns", "decision_ns", "session_id", "symbol_id")
+_BARS = ("prices", "starts", "at")
 
 
 class Rows(Protocol):
@@ -72,7 +75,9 @@ class StudyData:
     splits_sha256, data_sha256, features_sha256
         Hashes of the splits file, of the rows that it was made of, and of the selection.
     sha256
-        Hash of everything above.
+        Hash of everything else.
+    bars
+        What windows of indicators are made of; None if they are not searched.
     """
 
     symbols: tuple[str, ...]
@@ -92,6 +97,7 @@ class StudyData:
     data_sha256: str
     features_sha256: str
     sha256: str
+    bars: TaRows | None = None
 
     @classmethod
     def of(
@@ -100,6 +106,8 @@ class StudyData:
         target: Target,
         folds: Sequence[Rows],
         selected: Mapping[tuple[int, str], Sequence[str]],
+        *,
+        bars: TaRows | None = None,
         **hashes: str,
     ) -> StudyData:
         """Put together what was loaded.
@@ -112,6 +120,8 @@ class StudyData:
             Usable rows of each fold.
         selected
             (fold id, symbol or `ALL`) -> names of features.
+        bars
+            As of the attribute.
         hashes
             ``splits_sha256``, ``data_sha256``, ``features_sha256``.
         """
@@ -120,6 +130,7 @@ class StudyData:
         rows = tuple(_Fold(one.id, one.train, one.test) for one in folds)
         arrays = (panel.x, target.y, target.end_ns, panel.decision_ns, panel.session_id, panel.symbol_id)
         names = [panel.symbols, panel.features, target.name, target.kind, target.horizon, sorted(hashes.items())]
+        hashed = (*arrays, *(getattr(bars, name) for name in _BARS)) if bars is not None else arrays
         return cls(
             panel.symbols,
             panel.features,
@@ -132,7 +143,8 @@ class StudyData:
             hashes["splits_sha256"],
             hashes["data_sha256"],
             hashes["features_sha256"],
-            _sha256(names, arrays, rows, columns),
+            _sha256(names, hashed, rows, columns),
+            bars,
         )
 
     def rows_of(self, scope: str) -> slice:
@@ -143,12 +155,20 @@ class StudyData:
         low, high = np.searchsorted(self.symbol_id, [place, place + 1])
         return slice(int(low), int(high))
 
+    def bars_of(self, scope: str) -> TaRows | None:
+        """The bars of a scope, and which of them its rows know."""
+        if self.bars is None or scope == POOLED:
+            return self.bars
+        return self.bars.of_symbol(self.symbols.index(scope), self.rows_of(scope))
+
     # --- files -----------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
         """Write the arrays as files of a folder that is there, for `load`."""
         for name in _ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
+        for name in _BARS if self.bars is not None else ():
+            np.save(folder / f"bars_{name}.npy", getattr(self.bars, name), allow_pickle=False)
         for fold in self.folds:
             np.save(folder / f"train_{fold.id}.npy", fold.train, allow_pickle=False)
             np.save(folder / f"test_{fold.id}.npy", fold.test, allow_pickle=False)
@@ -163,7 +183,8 @@ class StudyData:
         folds = tuple(_Fold(n, _mapped(folder, f"train_{n}"), _mapped(folder, f"test_{n}")) for n in names.pop("folds"))
         arrays: dict[str, Any] = {name: _mapped(folder, name) for name in _ARRAYS}
         symbols, features = tuple(names.pop("symbols")), tuple(names.pop("features"))
-        return cls(symbols=symbols, features=features, folds=folds, columns=columns, **arrays, **names)
+        bars = TaRows(*(_mapped(folder, f"bars_{name}") for name in _BARS)) if names.pop("bars") else None
+        return cls(symbols=symbols, features=features, folds=folds, columns=columns, bars=bars, **arrays, **names)
 
     def _names(self) -> dict[str, Any]:
         """Everything but the arrays; equal sets of features stand once."""
@@ -174,6 +195,7 @@ class StudyData:
             **{name: getattr(self, name) for name in (*plain, "sha256")},
             "folds": [fold.id for fold in self.folds],
             "columns": columns,
+            "bars": self.bars is not None,
             "sets": [np.frombuffer(one, np.int64).tolist() for one in sets],
         }
 
@@ -243,9 +265,31 @@ class StudyView:
         selected = ALL if scope == POOLED else scope
         self.folds = tuple(self._fold(one, rows, data.columns[one.id, selected], early_stop) for one in data.folds)
         self._kept: dict[tuple[int, str], np.ndarray] = {}
+        self._bars = data.bars_of(scope)
 
-    def matrix(self, fold: FoldView, part: Literal["train", "test", "inner", "tail"]) -> np.ndarray:
-        """Features of a part of a fold: float32 (rows, columns), C order, read-only where it is kept."""
+    def indicators(self, windows: Mapping[str, int]) -> np.ndarray | None:
+        """Columns of indicators under some windows, float32 (rows, 9); None without windows."""
+        return self._columns.of(windows) if windows else None
+
+    def matrix(
+        self,
+        fold: FoldView,
+        part: Literal["train", "test", "inner", "tail"],
+        beside: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Features of a part of a fold: float32 (rows, columns), C order, read-only where it is kept.
+
+        Parameters
+        ----------
+        fold, part
+            Which rows.
+        beside
+            Further columns of all rows of the scope, which are put behind.
+        """
+        found = self._features(fold, part)
+        return found if beside is None else np.hstack([found, beside[getattr(fold, part)]])
+
+    def _features(self, fold: FoldView, part: str) -> np.ndarray:
         found = self._kept.get((fold.id, part))
         if found is None:
             found = self._x[np.ix_(getattr(fold, part), fold.columns)]
@@ -258,6 +302,13 @@ class StudyView:
         """Labels of rows, float32."""
         found: np.ndarray = self.y[rows]
         return found
+
+    @cached_property
+    def _columns(self) -> TaColumns:
+        if self._bars is None:
+            msg = "a configuration has windows of indicators, and there are no bars to make them of"
+            raise DeveloperError(msg)
+        return TaColumns(self._bars)
 
     @cached_property
     def scorable(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 
 from raypipe.evaluation.scores import fold_value
 from raypipe.models.model import Model
+from raypipe.pipeline.indicators import split_windows
 from raypipe.pipeline.journal import ConfigResult
 from raypipe.pipeline.study_data import FoldView, StudyView
 
@@ -39,9 +40,10 @@ class Fit:
 
 @dataclass(slots=True)
 class _Run:
-    """What is known of a configuration while its folds run."""
+    """What is known of a configuration while its folds run; ``beside`` are its columns of indicators."""
 
     oof: np.ndarray
+    beside: np.ndarray | None = None
     value: list[float | None] = field(default_factory=list)
     rounds: list[int | None] = field(default_factory=list)
     stop: list[str | None] = field(default_factory=list)
@@ -95,9 +97,10 @@ def run_configuration(
         From the library of the model: they say nothing of the configuration.
     """
     begun, cpu = time.perf_counter(), time.process_time()
-    run = _Run(np.full(view.rows, np.nan, np.float32))
+    own, windows = split_windows(params)
+    run = _Run(np.full(view.rows, np.nan, np.float32), view.indicators(windows))
     try:
-        _folds(view, fit, params, losing, run)
+        _folds(view, fit, own, losing, run)
         error = _verdict(run)
     except (ImportError, MemoryError):
         raise
@@ -131,7 +134,7 @@ def _folds(
         if not len(fold.train) or not len(fold.test):
             run.add(None, None, None)
             continue
-        p, rounds, stop = _fold(view, fit, params, fold)
+        p, rounds, stop = _fold(view, fit, params, fold, run.beside)
         if not np.isfinite(p).all():
             msg = f"{int((~np.isfinite(p)).sum())} of {len(p)} predictions are not finite"
             raise FloatingPointError(msg)
@@ -153,25 +156,25 @@ def _merge(oof: np.ndarray, times: np.ndarray, rows: np.ndarray, p: np.ndarray) 
 
 
 def _fold(
-    view: StudyView, fit: Fit, params: Mapping[str, Any], fold: FoldView
+    view: StudyView, fit: Fit, params: Mapping[str, Any], fold: FoldView, beside: np.ndarray | None
 ) -> tuple[np.ndarray, int, Literal["tail", "cap", "drawn"]]:
     """Predictions of the test rows, and the rounds that were fitted; the test rows are not seen before."""
     own, rounds = fit.model.split(params)
     stop: Literal["tail", "cap", "drawn"] = "drawn"
     if fold.tail is not None and fit.model.rounds_key:
         rounds, stop = fit.model.best_rounds(
-            view.matrix(fold, "inner"),
+            view.matrix(fold, "inner", beside),
             view.labels(fold.inner),
-            view.matrix(fold, "tail"),
+            view.matrix(fold, "tail", beside),
             view.labels(fold.tail),
             task=view.kind,
             params=params,
             seed=fit.seed,
             threads=fit.threads,
         )
-    x, y = view.matrix(fold, "train"), view.labels(fold.train)
+    x, y = view.matrix(fold, "train", beside), view.labels(fold.train)
     fitted = fit.model.fit(x, y, task=view.kind, params=own, rounds=rounds, seed=fit.seed, threads=fit.threads)
-    return fitted.predict(view.matrix(fold, "test")), rounds, stop
+    return fitted.predict(view.matrix(fold, "test", beside)), rounds, stop
 
 
 def _verdict(run: _Run) -> str | None:

@@ -10,6 +10,8 @@ from raypipe.dataset.selection import POOLED as ALL_SYMBOLS
 from raypipe.dataset.selection import Selection
 from raypipe.dataset.splits import Splits
 from raypipe.errors import DeveloperError, UsageError
+from raypipe.pipeline.indicators import bars_known
+from raypipe.pipeline.model_bars import load_bars
 from raypipe.pipeline.model_inputs import Asked
 from raypipe.pipeline.modeling import Workspace, read_bytes, splits_target
 from raypipe.pipeline.study_data import ALL, StudyData
@@ -55,15 +57,15 @@ def open_sweep(config: Config, wish: SweepWish) -> tuple[SweepPlan, StudyData]:
     workspace = Workspace.open(wish.source or config, splits_target(wish.splits), wish.asked)
     splits = workspace.read_splits(wish.splits)
     selection = _selection(wish.features, splits, workspace)
-    data = study_data(workspace, splits, selection)
     params = config.params["tune"]
     if not isinstance(params, TuneParams):
         msg = "the section tune is of another type"
         raise DeveloperError(msg)
+    data = study_data(workspace, splits, selection, windows=params.windows)
     return plan_sweep(data, params, config.lake.location, symbols=wish.symbols or None), data
 
 
-def study_data(workspace: Workspace, splits: Splits, selection: Selection) -> StudyData:
+def study_data(workspace: Workspace, splits: Splits, selection: Selection, *, windows: bool = False) -> StudyData:
     """The arrays of a sweep: usable rows of each fold, and the features that a fit in it may see.
 
     Parameters
@@ -72,15 +74,25 @@ def study_data(workspace: Workspace, splits: Splits, selection: Selection) -> St
         Panel and target.
     splits, selection
         Verified, and made of each other.
+    windows
+        Whether windows of indicators are searched; then the bars that they are made of are there too.
+
+    Raises
+    ------
+    UsageError
+        If a symbol has no bars that windows of indicators could be made of.
     """
+    panel = workspace.panel
+    bars = bars_known(load_bars(workspace.config, panel), panel) if windows else None
     folds = workspace.fold_rows(splits)
     scopes = ((ALL, ALL_SYMBOLS), *((symbol, symbol) for symbol in workspace.panel.symbols))
     selected = {(one.id, name): selection.features(one.id, scope) for one in folds for name, scope in scopes}
     return StudyData.of(
-        workspace.panel,
+        panel,
         workspace.target,
         folds,
         selected,
+        bars=bars,
         splits_sha256=splits.sha256,
         data_sha256=splits.data_sha256,
         features_sha256=selection.sha256,

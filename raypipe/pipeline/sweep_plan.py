@@ -8,11 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 import raypipe
 from raypipe.errors import UsageError
 from raypipe.lake.location import Location
 from raypipe.models.catalog import model
 from raypipe.models.model import SpaceName
+from raypipe.pipeline.indicators import MIN_SESSIONS
 from raypipe.pipeline.journal import POOLED, study_key
 from raypipe.pipeline.study import StudyJob, StudyOutcome
 from raypipe.pipeline.study_data import StudyData
@@ -89,8 +92,8 @@ def plan_sweep(
     Raises
     ------
     UsageError
-        If an algorithm stands twice, cannot do the task or is unknown, a symbol is not in the panel, or there is
-        no study at all.
+        If an algorithm stands twice, cannot do the task or is unknown, a symbol is not in the panel, there is no
+        study at all, or windows of indicators are to be searched on too few sessions.
     """
     algorithms = _families(params, data)
     wanted = tuple(data.symbols if symbols is None else symbols) if params.per_symbol else ()
@@ -132,8 +135,16 @@ def _check(data: StudyData, params: TuneParams, symbols: Iterable[str]) -> None:
         msg = "neither pooled studies nor studies of symbols are wanted"
         raise UsageError(msg, hint="leave out --no-pooled or --no-per-symbol")
     if params.windows:
-        msg = "windows of indicators cannot be searched"
-        raise UsageError(msg, hint="leave out --windows, and tune.windows=true")
+        _check_windows(data)
+
+
+def _check_windows(data: StudyData) -> None:
+    """Windows are searched where there is a long enough past to tell them apart."""
+    sessions = len(np.unique(data.session_id))
+    if sessions < MIN_SESSIONS or data.bars is None:
+        lack = f"{MIN_SESSIONS} sessions, and the panel has {sessions}" if data.bars is not None else "daily bars"
+        msg = f"a search for windows of indicators needs {lack}"
+        raise UsageError(msg, hint="get more sessions, or leave out --windows, and tune.windows=true")
 
 
 def _own(params: TuneParams) -> dict[str, object]:

@@ -18,10 +18,12 @@ import numpy as np
 from raypipe.dataset.matrix import Panel, Target
 from raypipe.dataset.splits import cv_rows, fold_rows
 from raypipe.dataset.splits_file import Splits
-from raypipe.errors import UsageError
+from raypipe.errors import DeveloperError, UsageError
 from raypipe.evaluation.panel_ols import driscoll_kraay
+from raypipe.features.ta_windows import TaBars
 from raypipe.models.fitted import Fitted
 from raypipe.models.linear import Linear
+from raypipe.pipeline.indicators import with_columns
 from raypipe.pipeline.train_alpha import choose_alpha
 from raypipe.pipeline.train_recipe import PENALTIES, Recipe
 from raypipe.pipeline.train_scores import Metrics, mean_and_error, metrics
@@ -84,7 +86,13 @@ class _Data:
 
 
 def train_model(
-    panel: Panel, target: Target, splits: Splits, recipe: Recipe, *, min_feature_share: float = 0.5
+    panel: Panel,
+    target: Target,
+    splits: Splits,
+    recipe: Recipe,
+    *,
+    min_feature_share: float = 0.5,
+    bars: TaBars | None = None,
 ) -> Trained:
     """Fit a recipe in every fold and on all rows.
 
@@ -97,7 +105,9 @@ def train_model(
     recipe
         What is fitted.
     min_feature_share
-        Share of its features that a usable row has.
+        Share of its features that a usable row has; indicators do not count.
+    bars
+        Daily bars of the panel's symbols, for a recipe with windows of indicators.
 
     Raises
     ------
@@ -107,13 +117,14 @@ def train_model(
     if target.kind != recipe.task:
         msg = f"{target.name} is a target of {target.kind}; --model-type {recipe.model_type} predicts {recipe.task}"
         raise UsageError(msg, hint="give another --target or --model-type")
-    data = _Data(panel, target, splits, recipe)
+    wide = _wide(panel, bars, recipe)
+    data = _Data(wide, target, splits, recipe)
     folds = fold_rows(splits, panel, target, min_feature_share=min_feature_share)
     scores, naive, models, documents = [], [], [], []
     for fold in folds:
         alpha = data.alpha(fold.train)
         fitted, mean = data.fit(fold.train, alpha), data.train_mean(fold.train)
-        found = data.score(fitted.predict(panel.x[fold.test]), fold.test, mean)
+        found = data.score(fitted.predict(wide.x[fold.test]), fold.test, mean)
         constant = np.full(len(fold.test), mean, np.float32)
         naive.append(data.score(constant, fold.test, mean))
         chosen = {"alpha": alpha} if recipe.tune_alpha else {}
@@ -134,10 +145,20 @@ def train_model(
         "mean": mean_scores,
         "se": errors,
         "majority_baseline": mean_and_error(naive)[0],
-        "train_metrics": data.score(final.predict(panel.x[rows]), rows, data.train_mean(rows)),
+        "train_metrics": data.score(final.predict(wide.x[rows]), rows, data.train_mean(rows)),
         **_explained(data, final, models, rows),
     }
     return Trained(recipe, final, results)
+
+
+def _wide(panel: Panel, bars: TaBars | None, recipe: Recipe) -> Panel:
+    """The panel with the indicators of the recipe behind its features."""
+    if not recipe.windows:
+        return panel
+    if bars is None:
+        msg = "the recipe has windows of indicators, and there are no bars to make them of"
+        raise DeveloperError(msg)
+    return with_columns(panel, bars, recipe.windows)
 
 
 def _params(data: _Data, alpha: float | None) -> dict[str, Any]:
@@ -151,6 +172,7 @@ def _params(data: _Data, alpha: float | None) -> dict[str, Any]:
         "horizon_sessions": data.target.horizon,
         "hyperparameters": recipe.family.checked(dict(params)).model_dump(mode="json", by_alias=True),
         "n_rounds": recipe.rounds or rounds,
+        **({"windows": dict(recipe.windows)} if recipe.windows else {}),
         "tune_alpha": recipe.tune_alpha,
         "seed": recipe.seed,
         "symbols": list(data.panel.symbols),

@@ -14,6 +14,7 @@ from raypipe.errors import UsageError
 from raypipe.models.catalog import model
 from raypipe.models.fitted import Fitted
 from raypipe.models.model import Model, Task
+from raypipe.pipeline.indicators import split_windows
 
 __all__ = ["PENALTIES", "TARGET_OF", "ModelType", "Recipe", "read_params", "recipe_of"]
 
@@ -63,6 +64,8 @@ class Recipe:
         Whether the penalty is chosen inside the training rows.
     seed, threads
         Of every fit.
+    windows
+        Windows of the indicators that stand behind the features; empty without.
     """
 
     model_type: ModelType
@@ -73,6 +76,7 @@ class Recipe:
     tune_alpha: bool = False
     seed: int = 42
     threads: int = 1
+    windows: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def task(self) -> Task:
@@ -149,13 +153,14 @@ def _boosted(model_type: ModelType, algorithm: str, params_from: Path | None, se
     if _TASK_OF[model_type] not in family.tasks:
         msg = f"{family.name} cannot be a {model_type}"
         raise UsageError(msg, hint="give another --algorithm or --model-type")
-    params, rounds = read_params(params_from, family) if params_from else ({}, None)
+    found, rounds = read_params(params_from, family) if params_from else ({}, None)
+    params, windows = split_windows(found)
     family.checked(params)
-    return Recipe(model_type, family, params, rounds, seed=seed, threads=threads)
+    return Recipe(model_type, family, params, rounds, seed=seed, threads=threads, windows=windows)
 
 
 def read_params(path: Path, family: Model) -> tuple[dict[str, Any], int | None]:
-    """Parameters and rounds of the pooled winner in a ``best_{algorithm}.json``.
+    """Parameters and rounds of the pooled winner in a ``best_{algorithm}.json``; windows of indicators among them.
 
     Raises
     ------

@@ -5,7 +5,6 @@ Nothing here chooses by anything but out-of-fold rows of the cross-validation; s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,8 +16,8 @@ import pyarrow as pa
 from raypipe.dataset.matrix import Panel, Target
 from raypipe.dataset.splits import FoldRows, cv_rows, fold_rows
 from raypipe.dataset.splits_file import Splits
-from raypipe.errors import DataQualityError, UsageError
-from raypipe.evaluation.baseline import baseline_of
+from raypipe.errors import DataQualityError, DeveloperError, UsageError
+from raypipe.features.ta_windows import TaBars, TaColumns
 from raypipe.models.catalog import model
 from raypipe.models.fitted import Fitted
 from raypipe.models.stacking import (
@@ -32,7 +31,9 @@ from raypipe.models.stacking import (
     forward_stack,
 )
 from raypipe.models.stacking import Rows as OofRows
+from raypipe.pipeline.baseline import ALL, baseline_table, indicator_columns
 from raypipe.pipeline.bundle import Draft
+from raypipe.pipeline.indicators import bars_known, split_windows
 from raypipe.pipeline.journal import POOLED
 from raypipe.pipeline.luck import multiplicity_table
 from raypipe.pipeline.oof import Oof, RunStudies, median_rounds, oof_table
@@ -40,25 +41,10 @@ from raypipe.pipeline.stack_scores import Judged, Naive, choose, naive_feature, 
 from raypipe.pipeline.study_ask import hashed_seed
 from raypipe.schema.modeling import StackParams, TuneParams
 
-__all__ = ["BASELINE", "Chosen", "Material", "Stacked", "Trained", "baseline_table", "refit", "stack_oof", "train"]
+__all__ = ["Chosen", "Material", "Stacked", "Trained", "refit", "stack_oof", "train"]
 
-#: Name of the features of all symbols together, in selections and bundles.
-ALL = "*"
 #: Families that take nulls as they are.
 _NATIVE = frozenset({"xgboost", "catboost", "lightgbm"})
-
-BASELINE = pa.schema(
-    [
-        ("feature", pa.string()),
-        ("symbol", pa.string()),
-        ("interval_min", pa.int16()),
-        ("edges", pa.list_(pa.float64())),
-        ("counts", pa.list_(pa.int64())),
-        ("n", pa.int64()),
-        ("n_null", pa.int64()),
-        *[(name, pa.float64()) for name in ("mean", "sd", "psi_null95", "ks_null95")],
-    ]
-)
 
 
 class Chosen(Protocol):
@@ -91,6 +77,8 @@ class Material:
         Further facts for `bundle.json`: ``name, panel_fingerprints, pin_sha256``.
     columns
         Per feature its ``dtype, unit, table``.
+    bars
+        Daily bars of the panel's symbols, where windows of indicators were searched.
     """
 
     run: RunStudies
@@ -103,6 +91,7 @@ class Material:
     min_feature_share: float = 0.5
     facts: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    bars: TaBars | None = None
 
     @cached_property
     def folds(self) -> tuple[FoldRows, ...]:
@@ -113,6 +102,20 @@ class Material:
     def rows(self) -> np.ndarray:
         """All rows of the cross-validation, int64."""
         return cv_rows(self.splits, self.panel, self.target, min_feature_share=self.min_feature_share)
+
+    @cached_property
+    def windows(self) -> dict[tuple[str, str], dict[str, int]]:
+        """Windows of indicators of the winners that have any."""
+        found = {key: split_windows(winner.params)[1] for key, winner in self.run.winners.items()}
+        return {key: windows for key, windows in found.items() if windows}
+
+    @cached_property
+    def indicators(self) -> TaColumns:
+        """Columns of indicators of the panel's rows."""
+        if self.bars is None:
+            msg = "the run searched windows of indicators, and there are no bars to make them of"
+            raise DeveloperError(msg)
+        return TaColumns(bars_known(self.bars, self.panel))
 
     @property
     def transform(self) -> str:
@@ -271,11 +274,12 @@ def _refit(material: Material, algorithm: str, scope: str) -> Fitted:
         raise DataQualityError(msg, hint="the panel or the features are not those of the run")
     places = np.array([panel.features.index(name) for name in names], np.int64)
     study_seed = hashed_seed(tune.seed, target.name, algorithm, scope)
+    x, (own, windows) = panel.x[np.ix_(rows, places)], split_windows(winner.params)
     return family.fit(
-        panel.x[np.ix_(rows, places)],
+        np.hstack([x, material.indicators.of(windows)[rows]]) if windows else x,
         target.y[rows],
         task=target.kind,
-        params=family.split(winner.params)[0],
+        params=family.split(own)[0],
         rounds=median_rounds(winner) if family.rounds_key else 0,
         seed=hashed_seed(study_seed, "model"),
         threads=tune.threads,
@@ -303,10 +307,18 @@ def _draft(material: Material, stacked: Stacked, fitted: dict[tuple[str, str], F
         splits=material.splits.to_json(),
         selection=material.selection.to_yaml(),
         tables={
-            "baseline.parquet": baseline_table(material.panel, material.rows, columns),
+            "baseline.parquet": _baseline(material, columns),
             "multiplicity.parquet": luck,
         },
+        windows=material.windows,
     )
+
+
+def _baseline(material: Material, columns: Sequence[str]) -> pa.Table:
+    """How every column that a model reads was distributed on the rows of the fits."""
+    panel, windows = material.panel, material.windows
+    further = indicator_columns(windows, material.indicators, panel.symbols) if windows else ()
+    return baseline_table(panel, material.rows, columns, further)
 
 
 def _facts(material: Material) -> dict[str, Any]:
@@ -354,44 +366,4 @@ def _meta(material: Material, stacked: Stacked) -> dict[str, Any]:
         "naive": stacked.naive.to_dict() if stacked.naive else None,
         "base_rate": float((material.target.y[material.rows] > 0).mean()),
         "trials": {"configurations": material.run.trials(), "strategies": len(stacked.z)},
-    }
-
-
-def baseline_table(panel: Panel, rows: np.ndarray, columns: Sequence[str]) -> pa.Table:
-    """`baseline.parquet`: each feature over the rows of a fit, of all symbols (``*``) and of each.
-
-    Parameters
-    ----------
-    panel
-        All rows.
-    rows
-        int64: those of the fit.
-    columns
-        Features.
-    """
-    symbol_id, session = panel.symbol_id[rows], panel.session_id[rows]
-    bounds = np.searchsorted(symbol_id, np.arange(len(panel.symbols) + 1))
-    parts = [(ALL, slice(0, len(rows)))]
-    parts += [(name, slice(int(bounds[i]), int(bounds[i + 1]))) for i, name in enumerate(panel.symbols)]
-    found = []
-    for name in columns:
-        values = panel.column(name)[rows]
-        for symbol, part in parts:
-            if part.stop > part.start:
-                found.append(_baseline_row(name, symbol, values[part], session[part]))
-    return pa.Table.from_pylist(found, BASELINE)
-
-
-def _baseline_row(feature: str, symbol: str, values: np.ndarray, session: np.ndarray) -> dict[str, Any]:
-    one = baseline_of(values, session)
-    numbers = {name: getattr(one, name) for name in ("mean", "sd", "psi_null95", "ks_null95")}
-    return {
-        "feature": feature,
-        "symbol": symbol,
-        "interval_min": 0,
-        "edges": one.edges,
-        "counts": one.counts,
-        "n": one.n,
-        "n_null": one.n_null,
-        **{name: None if math.isnan(value) else value for name, value in numbers.items()},
     }

@@ -144,7 +144,7 @@ def test_another_lake_may_have_the_panel(root, monkeypatch, capsys):
         ((*FILES, "--algorithms", "xgboots"), "did you mean xgboost"),
         ((*FILES, "--symbols", "ZZZ"), "ZZZ is not among"),
         ((*FILES, "--no-pooled", "--no-per-symbol"), "neither pooled"),
-        ((*FILES, "--windows"), "windows of indicators cannot be searched"),
+        ((*FILES, "--windows"), "needs 720 sessions, and the panel has 420"),
         (("--splits", "none.json", "--features", FEATURES), "none.json cannot be read"),
         (("--splits", SPLITS, "--features", SPLITS), "not a selection of features"),
     ],

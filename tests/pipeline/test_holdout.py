@@ -75,7 +75,7 @@ class Bundle:
 
     sha256 = "f" * 64
 
-    def predict(self, panel: Panel) -> Predictions:
+    def predict(self, panel: Panel, bars: object = None) -> Predictions:
         z = panel.x[:, 0].astype(np.float64)
         p = (1 / (1 + np.exp(-z))).astype(np.float32)
         return Predictions(z, p, {"one": z}, {"mean": z, "logistic": -z}, panel.x[:, 1].astype(np.float64))

@@ -85,7 +85,7 @@ def test_the_run_has_the_name_of_what_it_does(tmp_path, data):
         ({"algorithms": ("xgbost",)}, None, "did you mean xgboost"),
         ({"algorithms": ("ols",)}, None, "cannot be fitted"),
         ({"pooled": False, "per_symbol": False}, None, "neither"),
-        ({"windows": True}, None, "windows"),
+        ({"windows": True}, None, "windows of indicators needs daily bars"),
         ({}, ["AAA", "ZZZ"], "ZZZ is not among"),
     ],
 )
