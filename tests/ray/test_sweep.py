@@ -14,7 +14,8 @@ from raypipe.pipeline.study_data import StudyData
 from raypipe.pipeline.sweep import SweepOrder, run_sweep
 from raypipe.pipeline.sweep_plan import SweepPlan
 from tests.pipeline.studies import made_data
-from tests.pipeline.sweeps import PARAMS, Silent, plan_at, sweep, sweep_bytes
+from tests.pipeline.sweeps import PARAMS, SMALL, Silent, plan_at, sweep, sweep_bytes
+from tests.pipeline.windowed import arrays, made
 
 pytestmark = pytest.mark.ray
 
@@ -96,3 +97,15 @@ def test_a_stopped_sweep_on_ray_goes_on_elsewhere(tmp_path, data, whole):
     assert record.exit_code == 0
     assert 0 < sum(one.asked for one in watch.outcomes) < 24
     assert sweep_bytes(plan) == sweep_bytes(whole)
+
+
+def test_windows_of_indicators_are_made_of_shared_bars(tmp_path):
+    from tuning.executor import RaySweep
+
+    bars = arrays(*made(730))
+    params = SMALL.model_copy(update={"windows": True, "n_configs": 2})
+    here, there = (plan_at(tmp_path / name, bars, params, symbols=["CCC"]) for name in ("here", "there"))
+    sweep(here, bars)
+    record, _ = sweep(there, bars, RaySweep("local", 2))
+    assert record.status == "done"
+    assert sweep_bytes(there) == sweep_bytes(here)
