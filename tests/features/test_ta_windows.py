@@ -14,6 +14,7 @@ from raypipe.calendar import calendar
 from raypipe.features.panel_technical import PanelTechnicalParams, compute
 from raypipe.features.ta_windows import TA_COLUMNS, TA_FAMILY, TA_WINDOWS, WINDOWS_OF, TaBars, TaColumns, TaRows
 from tests.contracts.family import CHECKS, Case
+from tests.controls.markets import real
 from tests.features.daily_bars import bars_table, inputs_of, walk
 from tests.reference.ta_windows import ta_windows
 
@@ -109,6 +110,18 @@ def test_columns_of_pandas_and_talib():
     for name in NAMES:
         # Recursions are seeded in other rows: they agree when the seeds are forgotten.
         np.testing.assert_allclose(got[name][600:], np.asarray(want[name])[600:], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_real_bars_give_the_bits_of_the_panel(shared_data):
+    file = shared_data / "daily" / "ohlcv_46_2018_2023.parquet"
+    if not file.is_file():
+        pytest.skip(f"no {file}")
+    inputs = inputs_of(**real(file).bars)
+    own = TA_FAMILY.compute(inputs, TA_FAMILY.params()).table
+    panel = compute(inputs, PanelTechnicalParams()).table
+    assert own.num_rows > 69_000
+    for name, column in OF_PANEL.items():
+        assert own[name].equals(panel[column]), name
 
 
 CASES = [Case(TA_FAMILY, TA_FAMILY.params(**windows), seed) for seed, windows in enumerate([{}, LEAST])]
