@@ -56,7 +56,7 @@ def demo(app: App, out: Path, workers: int | None, executor: str, **numbers: Any
     from raypipe.cli.show_run import run_document, run_lines
     from raypipe.pipeline.market import acquire_market, compare_market, demo_datasets, synthesise
     from raypipe.pipeline.session import Wish, plan_wish
-    from raypipe.pipeline.views import lake_states
+    from raypipe.pipeline.views import lake_states, refresh_page
 
     app.options = _with_root(app, out)
     folder = out / "vendor" / BUCKET
@@ -82,14 +82,14 @@ def demo(app: App, out: Path, workers: int | None, executor: str, **numbers: Any
         "planted": [asdict(verdict) for verdict in verdicts],
         "models": [model_document(found) for found, _ in searches],
         "audit": {name: audited.to_dict()[name] for name in ("exit_code", "verdicts")},
-        "report": _report(config),
+        "report": f"{config.lake.location.root}/{refresh_page(config)}",
         "exit_code": code,
     }
     lines = [line for line in run_lines(config, record) if not line.startswith("report: ")]
     drawn = grid_lines(app, lake_states(config), whole=False)
-    found = [line for each, right in searches for line in _model_lines(each, right=right)]
-    ending = [f"audit: {audit_line(audited)}", f"report: {_report(config)}"]
-    app.show(document, [*_verdict_lines(verdicts), "", *drawn, "", *found, "", *lines, *ending])
+    found = [_model_line(each, right=right) for each, right in searches]
+    ending = [*found, f"audit: {audit_line(audited)}", f"report: {document['report']}"]
+    app.show(document, [*lines[:-2], "", *drawn, "", *_verdict_lines(verdicts), "", lines[-1], *ending])
     if wrong:
         app.notes.error(f"{wrong} of {len(verdicts)} planted answers are wrong")
     return code
@@ -121,9 +121,9 @@ def _search(app: App, out: Path, config: Config) -> list[tuple[ModelRun, bool]]:
     return found
 
 
-def _model_lines(found: ModelRun, *, right: bool) -> list[str]:
+def _model_line(found: ModelRun, *, right: bool) -> str:
     said = "as planted" if right else "not as planted"
-    return [f"models of {found.target}: {found.status}, {said}; {found.page}"]
+    return f"models of {found.target}: {found.status}, {said}; {found.page}"
 
 
 def _with_root(app: App, out: Path) -> Options:
@@ -131,13 +131,14 @@ def _with_root(app: App, out: Path) -> Options:
     return replace(app.options, root=str((out / "lake").absolute()))
 
 
-def _report(config: Config) -> str:
-    """The page of the last run that did something."""
-    from raypipe.pipeline.views import last_report
-
-    return f"{config.lake.location.root}/{last_report(config)}"
-
-
 def _verdict_lines(verdicts: list[Verdict]) -> list[str]:
-    rows = [(v.id, v.table, v.answers, v.wrong or "as planted") for v in verdicts]
-    return table(("planted", "table", "answers", "verdict"), rows, right=frozenset({2}))
+    """A line for each planted answer over all tables that must show it; of wrong ones the first."""
+    found: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        found.setdefault(verdict.id, []).append(verdict)
+    rows = [(name, len(each), sum(v.answers for v in each), _worst(each)) for name, each in found.items()]
+    return table(("planted", "tables", "answers", "verdict"), rows, right=frozenset({1, 2}))
+
+
+def _worst(verdicts: list[Verdict]) -> str:
+    return next((f"{verdict.table}: {verdict.wrong}" for verdict in verdicts if verdict.wrong), "as planted")

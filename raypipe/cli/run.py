@@ -73,7 +73,7 @@ def plan(app: App, items: bool, allow_holes: bool | None, **wish: Any) -> int:
 )
 def run(app: App, dry_run: bool, **options: Any) -> int:
     """Plan and build a request; then the models that the configuration asks for."""
-    from raypipe.pipeline.model_run import model_target, wants_models
+    from raypipe.pipeline.model_run import wanted_models
     from raypipe.pipeline.session import INGEST, STOPPING, plan_wish, require_lake
 
     how = {f"run__{name}": options.pop(name) for name in ("allow_holes", "workers", "executor", "address", "dq")}
@@ -83,28 +83,29 @@ def run(app: App, dry_run: bool, **options: Any) -> int:
         if code in STOPPING:
             return code
     require_lake(config)
-    models = wants_models(config, options["steps"])
+    models = wanted_models(config, options["steps"])
     found = plan_wish(config, _wish(options))
-    if dry_run and models:
-        app.notes.info(f"then: models of {model_target(config)}, searched, stacked and judged on a hold-out")
-    return show_plan(app, config, found, items=False) if dry_run else _build(app, config, found, models=models)
+    return _show(app, config, found, models, items=False) if dry_run else _build(app, config, found, models)
 
 
 @command(
     "retry",
-    "Build exactly what the last run left failed, blocked or undone.",
+    "Build exactly what the last run left failed, blocked or undone, tables and models.",
     *_how(),
     click.Option(["--run-id"], metavar="ID", help="That run instead of the last one."),
     click.Option(["--dry-run"], is_flag=True, help="Only show the plan."),
 )
 def retry(app: App, run_id: str | None, dry_run: bool, **how: Any) -> int:
     """Finish a run."""
+    from raypipe.pipeline.model_run import models_left
     from raypipe.pipeline.session import plan_retry
 
     config = app.lake_config(**{f"run__{name}": value for name, value in how.items()})
     name, found = plan_retry(config, run_id)
-    app.notes.info(f"run {name} left {len(found.to_build) + len(found.blocked)} partitions to build")
-    return show_plan(app, config, found, items=True) if dry_run else _build(app, config, found)
+    models = models_left(config, name)
+    left = f"run {name} left {len(found.to_build) + len(found.blocked)} partitions to build"
+    app.notes.info(left + (f", and models of {models}" if models else ""))
+    return _show(app, config, found, models, items=True) if dry_run else _build(app, config, found, models)
 
 
 def _wish(options: dict[str, Any]) -> Wish:
@@ -113,15 +114,27 @@ def _wish(options: dict[str, Any]) -> Wish:
     return Wish(**{**options, "steps": tuple(options["steps"]), "dates": tuple(options["dates"])})
 
 
-def _build(app: App, config: Config, found: Plan, *, models: bool = False) -> int:
-    record = carry_out(app, config, found)
+def _show(app: App, config: Config, found: Plan, models: str, *, items: bool) -> int:
+    if models:
+        app.notes.info(f"then: models of {models}, searched, stacked and judged on a hold-out")
+    return show_plan(app, config, found, items=items)
+
+
+def _build(app: App, config: Config, found: Plan, models: str) -> int:
+    record = carry_out(app, config, found, models)
     document, lines, code = run_document(config, record), run_lines(config, record), record.exit_code or 0
     if models:
+        from raypipe.cli.interrupts import RESUME
         from raypipe.pipeline.model_run import models_after
+        from raypipe.pipeline.views import refresh_page
 
         with _shown_if_failed(app, document, lines), model_order(app, config) as order:
-            made, code = models_after(config, code, order)
+            made, code = models_after(config, record, order)
+        if code in (1, 130) and not record.exit_code:
+            app.notes.hint(RESUME)
         if made is not None:
+            if record.outcomes:
+                refresh_page(config, record.run_id)
             document, lines = {**document, "models": model_document(made)}, [*lines, "", *model_lines(made)]
     app.show({**document, "exit_code": code}, lines)
     return code
@@ -138,15 +151,15 @@ def _shown_if_failed(app: App, document: dict[str, Any], lines: list[str]) -> It
         raise
 
 
-def carry_out(app: App, config: Config, found: Plan) -> RunRecord:
-    """Carry out a plan with progress, Ctrl-C and notes on standard error."""
+def carry_out(app: App, config: Config, found: Plan, models: str = "") -> RunRecord:
+    """Carry out a plan with progress, Ctrl-C and notes on standard error; models of that target are to follow."""
     from raypipe.cli.executors import make_executor
     from raypipe.cli.interrupts import RESUME, graceful
     from raypipe.cli.progress import observer
     from raypipe.pipeline.session import Order, run_plan
 
     with graceful() as stop, observer(app) as watcher:
-        record = run_plan(config, found, Order(app.command_line, make_executor, watcher, stop))
+        record = run_plan(config, found, Order(app.command_line, make_executor, watcher, stop, models))
     note_run(app, record)
     if record.exit_code in (1, 5, 130):
         app.notes.hint(RESUME)

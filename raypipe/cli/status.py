@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shlex
 import sys
 from collections import Counter
 
@@ -70,7 +71,8 @@ def grid_lines(app: App, states: dict[str, dict[str, str]], *, whole: bool, plai
     first = months[0] if whole else months[-MONTHS:][0]
     shown = {name: {day: state for day, state in parts.items() if day >= first} for name, parts in dated.items()}
     used = {state for parts in shown.values() for state in parts.values()}
-    earlier = [f"earlier months: raypipe status --start {months[0]}"] if first > months[0] else []
+    root = f" --root {shlex.quote(app.options.root)}" if app.options.root else ""
+    earlier = [f"earlier months: raypipe status --start {months[0]}{root}"] if first > months[0] else []
     return [*grid(shown, color=color, plain=plain), legend(used, color=color, plain=plain), *earlier]
 
 

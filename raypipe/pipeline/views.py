@@ -26,8 +26,8 @@ __all__ = [
     "describe_tables",
     "in_range",
     "lake_states",
-    "last_report",
     "page_of_run",
+    "refresh_page",
     "report_key",
     "save_comparison",
     "save_page",
@@ -183,17 +183,21 @@ def page_of_run(config: Config, run_id: str | None = None) -> tuple[str, str]:
     return name, _render(lake, read_record(lake, name), config)
 
 
-def last_report(config: Config) -> str:
-    """Where the page of the last run stands; empty if there is no run."""
-    name = last_run(Lake(config.lake.location))
-    return report_key(name) if name else ""
-
-
 def save_page(config: Config, run_id: str, page: str) -> str:
     """Put the page of a run beside its record. Returns its key."""
     key = report_key(run_id)
     Lake(config.lake.location).store.put_bytes(key, page.encode())
     return key
+
+
+def refresh_page(config: Config, run_id: str | None = None) -> str:
+    """Make the page of a run anew, the last one if None: what models and audits found since belongs on it too.
+
+    Returns
+    -------
+    Its key.
+    """
+    return save_page(config, *page_of_run(config, run_id))
 
 
 def save_comparison(config: Config, runs: tuple[str, str], page: str) -> str:

@@ -24,7 +24,7 @@ from raypipe.pipeline.session import (
     run_plan,
     run_wish,
 )
-from raypipe.pipeline.views import chosen_tables, declared_tables, lake_states, last_report, page_of_run
+from raypipe.pipeline.views import chosen_tables, declared_tables, lake_states, page_of_run, refresh_page, report_key
 from tests.pipeline.conftest import FIRST, LAST
 
 ORDER = Order("raypipe run", local_executor)
@@ -108,8 +108,21 @@ def test_the_record_of_a_run(config, lake):
     assert stored.config["lake"]["root"] == lake.location.root
     assert set(stored.planned) == {(o.table, o.partition) for o in stored.outcomes}
     assert last_run(lake) == record.run_id
-    assert lake.store.stat(last_report(config)) is not None
+    assert lake.store.stat(report_key(record.run_id)) is not None
     assert page_of_run(config)[0] == record.run_id
+
+
+def test_the_page_of_a_run_can_say_what_came_later(config, lake):
+    from raypipe.pipeline.verdicts import keep_verdicts
+
+    record = run_wish(config, SYMBOLS, ORDER)
+    key = report_key(record.run_id)
+    assert b"Never audited" in lake.store.read(key)
+    column = {"name": "x", "verdict": "clean"}
+    table = {"table": "silver/daily", "partitions": ["a"], "rows": 1, "columns": [column], "problems": []}
+    keep_verdicts(config, {"what": "leakage", "tables": [table]})
+    assert refresh_page(config) == key
+    assert b"Never audited" not in lake.store.read(key)
 
 
 def test_a_run_with_nothing_to_do_leaves_no_trace(config, lake):
@@ -235,7 +248,7 @@ def test_records_of_the_first_schema_are_read(config, lake):
     run_id = run_wish(config, SYMBOLS, ORDER).run_id
     key = f"runs/{run_id}/run.json"
     raw = json.loads(lake.store.read(key))
-    added = ("origin", "repeat", "versions", "machine", "memory", "stages", "lineage", "columns", "drift")
+    added = ("origin", "repeat", "versions", "machine", "memory", "stages", "lineage", "columns", "drift", "models")
     old = {name: value for name, value in raw.items() if name not in added} | {"schema": 1}
     for outcome in old["outcomes"]:
         del outcome["rss_bytes"]
