@@ -78,6 +78,8 @@ def splits(app: App, verify: Path | None, output: Path | None, **options: Any) -
         app.notes.warning(f"{len(workspace.lacking)} listed symbols have no rows: {names}")
     lines = [*_lines(made), said]
     app.show({"file": str(path), "sha256": made.sha256, "splits": json.loads(made.to_json())}, lines)
+    if not made.holdout:
+        app.notes.hint("nothing is held out, so no model of these folds can be judged: name its start, --holdout-start")
     return 0
 
 

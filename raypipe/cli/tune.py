@@ -56,12 +56,15 @@ _OF_TUNE = ("algorithms", "n_configs", "seed", "space", "windows", "pooled", "pe
 )
 def tune(app: App, splits: Path, features: Path, **options: Any) -> int:
     """Plan and run a sweep."""
+    from raypipe.pipeline.modeling import splits_holdout
     from raypipe.pipeline.sweep_inputs import SweepWish, open_sweep
 
     asked = asked_of(options)
     config, source = _configs(app, options)
     symbols = tuple(options["symbols"])
     plan, data = open_sweep(config, SweepWish(splits, features, symbols, source, asked))
+    held = splits_holdout(splits)
+    app.notes.info(f"no study sees the hold-out {held[0]} .. {held[1]}" if held else "nothing is held out")
     if options["dry_run"]:
         return _list(app, plan, data)
     return _search(app, config, plan, data, fresh=options["fresh"])

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ import numpy as np
 
 import raypipe
 from raypipe.config import Config
-from raypipe.errors import DeveloperError, UsageError
+from raypipe.errors import DeveloperError, RaypipeError, UsageError
 from raypipe.lake.objects import ObjectStore, open_store
+from raypipe.lake.store import Lake
 from raypipe.pipeline.bundle_files import BUNDLE, METRICS, send_bundle
 from raypipe.pipeline.fingerprint import params_digest
 from raypipe.pipeline.holdout_run import HoldoutWish, run_holdout
 from raypipe.pipeline.modeling import Selection, Splits, Workspace
+from raypipe.pipeline.record import RunRecord, read_record, write_record
 from raypipe.pipeline.session import MODELS
 from raypipe.pipeline.stack import StackWish, stack_run
 from raypipe.pipeline.study_data import StudyData
@@ -35,9 +37,19 @@ from raypipe.pipeline.sweep_page import save_sweep_page
 from raypipe.pipeline.sweep_plan import SweepPlan
 from raypipe.pipeline.sweep_results import SweepRecord
 from raypipe.pipeline.sweep_run import SweepExecutor, Watch
+from raypipe.pipeline.views import write_report
 from raypipe.schema.modeling import HoldoutParams, TuneParams
 
-__all__ = ["MODELS", "ModelOrder", "ModelRun", "model_target", "models_after", "run_models", "wants_models"]
+__all__ = [
+    "MODELS",
+    "ModelOrder",
+    "ModelRun",
+    "model_target",
+    "models_after",
+    "models_left",
+    "run_models",
+    "wanted_models",
+]
 
 #: Sessions of the hold-out if none are named: a year.
 HOLDOUT_SESSIONS = 252
@@ -45,6 +57,8 @@ SPLITS, FEATURES, NOTE = "splits.json", "feature_config.yaml", "models.json"
 _GATE_FAILED, _STOPPED = 3, 130
 #: Exit codes of tables after which models are made: all were built, or some failed and there are models of the others.
 _TABLES_THERE = frozenset({0, 1})
+#: Exit codes of models that came to a verdict, with every study done.
+_JUDGED = frozenset({0, _GATE_FAILED})
 _NO_TARGET = "the configuration names nothing to make models of"
 _NO_TARGET_HINT = "set tune.target, for example to vol_regime_20d"
 
@@ -65,6 +79,8 @@ class ModelOrder:
         The command line that repeats it.
     stop
         Set when the user wants it to end.
+    begun
+        Called before anything is made that is not there yet; perhaps more than once.
     """
 
     executor: Callable[[SweepPlan], SweepExecutor]
@@ -72,6 +88,7 @@ class ModelOrder:
     say: Callable[[str], None]
     command: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
+    begun: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +123,35 @@ def model_target(config: Config) -> str:
     return _tune(config).target
 
 
-def wants_models(config: Config, steps: Sequence[str] = ()) -> bool:
-    """Whether a run makes models: steps name `MODELS`, or there are none and the configuration names a target.
+def wanted_models(config: Config, steps: Sequence[str] = ()) -> str:
+    """Target of the models that a run makes: steps name `MODELS`, or there are none; empty if it makes none.
 
     Raises
     ------
     UsageError
         If they are asked for and there is nothing to make them of.
     """
-    named = tuple(steps) or config.run.steps
-    if MODELS in named and not model_target(config):
+    named, target = tuple(steps) or config.run.steps, model_target(config)
+    if MODELS in named and not target:
         raise UsageError(_NO_TARGET, hint=_NO_TARGET_HINT)
-    return bool(model_target(config)) and (MODELS in named or not named)
+    return target if MODELS in named or not named else ""
+
+
+def models_left(config: Config, run_id: str) -> str:
+    """Target of the models that a run was to make and did not; empty if there are none.
+
+    Raises
+    ------
+    UsageError
+        If there is no such run, or the configuration names another target.
+    """
+    wanted, own = read_record(Lake(config.lake.location), run_id).models, model_target(config)
+    if not wanted or wanted.get("exit_code") in _JUDGED:
+        return ""
+    if own != wanted["target"]:
+        msg = f"run {run_id} was to make models of {wanted['target']}, the configuration names {own or 'nothing'}"
+        raise UsageError(msg, hint="give the --config, --profile and --set of that run")
+    return own
 
 
 def run_models(config: Config, order: ModelOrder) -> ModelRun:
@@ -137,15 +171,15 @@ def run_models(config: Config, order: ModelOrder) -> ModelRun:
         return _Making(config, order, Path(scratch)).run(target)
 
 
-def models_after(config: Config, tables: int, order: ModelOrder) -> tuple[ModelRun | None, int]:
-    """Make models after tables, unless these were stopped, held back by a gate, or lost their storage.
+def models_after(config: Config, record: RunRecord, order: ModelOrder) -> tuple[ModelRun | None, int]:
+    """Make the models that follow tables, unless these were stopped, held back by a gate, or lost their storage.
 
     Parameters
     ----------
     config
         The configuration.
-    tables
-        Exit code of the tables.
+    record
+        Of the tables; it says what becomes of their models, and `raypipe retry` reads it there.
     order
         How models are to be made.
 
@@ -158,10 +192,37 @@ def models_after(config: Config, tables: int, order: ModelOrder) -> tuple[ModelR
     UsageError, SplitsError
         As of `run_models`.
     """
+    tables = record.exit_code or 0
     if tables not in _TABLES_THERE or order.stop.is_set():
         return None, tables or _STOPPED
-    made = run_models(config, order)
+    note = _Note(config, record)
+    try:
+        made = run_models(config, replace(order, begun=note.begun))
+    except RaypipeError as error:
+        note.ended("failed", error.exit_code)
+        raise
+    note.ended(made.status, made.exit_code, made.run_id)
     return made, tables or made.exit_code
+
+
+class _Note:
+    """What becomes of models, in the record of a run. One that builds no tables has none until there is work to do."""
+
+    def __init__(self, config: Config, record: RunRecord) -> None:
+        self._config, self._record, self._lake = config, record, Lake(config.lake.location)
+        self._kept = bool(record.planned or record.blocked)
+
+    def begun(self) -> None:
+        if not self._kept:
+            write_record(self._lake, self._record)
+        self._kept = True
+
+    def ended(self, status: str, exit_code: int, run_id: str = "") -> None:
+        own = {"status": status, "exit_code": exit_code, "run_id": run_id}
+        self._record.models = {**self._record.models, **own}
+        if self._kept:
+            write_record(self._lake, self._record)
+            write_report(self._lake, self._record, self._config)
 
 
 class _Making:
@@ -175,9 +236,11 @@ class _Making:
         workspace = Workspace.open(self._config, target)
         splits = workspace.make_splits(**_holdout(workspace, self._config))
         self._splits.write_bytes(splits.to_json())
-        self._order.say(f"{target}: {len(splits.folds)} folds, hold-out {' .. '.join(splits.holdout or ('none',))}")
-        self._features.write_bytes(_features(workspace, splits, self._store, self._order.say))
+        self._order.say(f"{target}: {len(splits.folds)} folds, {_held_out(splits, self._config)}")
+        self._features.write_bytes(_features(workspace, splits, self._store, self._order))
         plan, data = open_sweep(self._config, SweepWish(self._splits, self._features))
+        if self._made(plan) is None:
+            self._order.begun()
         self._keep(plan)
         record = self._search(plan, data)
         if record.status == "stopped" or self._order.stop.is_set():
@@ -257,7 +320,14 @@ def _holdout(workspace: Workspace, config: Config) -> dict[str, dt.date]:
     return {"holdout_start": start, "holdout_end": params.end or labelled[-1].astype(object)}
 
 
-def _features(workspace: Workspace, splits: Splits, store: ObjectStore, say: Callable[[str], None]) -> bytes:
+def _held_out(splits: Splits, config: Config) -> str:
+    """Which sessions are the hold-out, and who chose them."""
+    chosen = getattr(config.params["holdout"], "start", None)
+    why = "" if chosen else f" (the last {HOLDOUT_SESSIONS} sessions with labels; holdout.start names others)"
+    return f"hold-out {' .. '.join(splits.holdout or ('none',))}{why}"
+
+
+def _features(workspace: Workspace, splits: Splits, store: ObjectStore, order: ModelOrder) -> bytes:
     """Features of each fold, selected once for the same panel, splits and parameters."""
     selection, panel = workspace.config.params["selection"], workspace.panel
     values = hashlib.sha256(np.ascontiguousarray(panel.x).data).hexdigest()
@@ -266,7 +336,8 @@ def _features(workspace: Workspace, splits: Splits, store: ObjectStore, say: Cal
     key = f"selections/{digest}.yaml"
     if store.stat(key) is not None:
         return store.read(key)
-    say(f"selecting among {len(panel.features)} features in each fold")
+    order.begun()
+    order.say(f"selecting among {len(panel.features)} features in each fold")
     found: Selection = workspace.select(splits)
     workspace.write_selection(found)
     store.put_bytes(key, found.to_yaml())

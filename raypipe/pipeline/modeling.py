@@ -37,6 +37,7 @@ __all__ = [
     "Workspace",
     "publish",
     "read_bytes",
+    "splits_holdout",
     "splits_target",
     "stored_targets",
     "target_name",
@@ -285,6 +286,11 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"
         raise UsageError(msg) from None
+
+
+def splits_holdout(path: Path) -> tuple[str, str] | None:
+    """First and last session of the hold-out that a file of splits names; None if it names none."""
+    return Splits.from_json(read_bytes(path)).holdout
 
 
 def splits_target(path: Path) -> str:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from raypipe.cli.main import main
+from raypipe.pipeline.modeling import splits_holdout
 from tests.pipeline.model_lake import SETS, make_lake
 
 
@@ -34,6 +35,7 @@ def test_a_file_is_made_and_verified(call, root):
     assert code == 0
     assert "direction_5d, walk_forward: 2020-" in out
     assert "1 listed symbols have no rows: NONE" in err
+    assert "held out" not in err
     path = root / "configs" / "splits" / "direction_5d_walk_forward.json"
     raw = json.loads(path.read_bytes())
     assert (raw["n_folds"], raw["holdout"]["start"]) == (5, "2021-06-01")
@@ -46,8 +48,11 @@ def test_a_file_is_made_and_verified(call, root):
 
 
 def test_a_file_that_was_edited_ends_with_three(call, root):
-    assert call("splits", "--target", "direction_5d", "--n-folds", "3", "--output", "mine.json")[0] == 0
+    code, _, err = call("splits", "--target", "direction_5d", "--n-folds", "3", "--output", "mine.json")
+    assert code == 0
+    assert "hint: nothing is held out" in err
     path = root / "mine.json"
+    assert splits_holdout(path) is None
     raw = json.loads(path.read_bytes())
     fold = raw["folds"][1]
     fold["train"][-1]["end"], fold["purged"], fold["embargoed"] = fold["purged"][-1]["end"], [], []

@@ -6,6 +6,7 @@ import json
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ import pytest
 from raypipe.cli.main import main
 from raypipe.config import load_config
 from raypipe.errors import UsageError
-from raypipe.pipeline import model_run
-from raypipe.pipeline.model_run import ModelOrder, run_models, wants_models
+from raypipe.pipeline import model_run, session, study_fit
+from raypipe.pipeline.model_run import ModelOrder, run_models, wanted_models
+from raypipe.pipeline.modeling import Workspace
 from raypipe.pipeline.study import StudyJob
 from raypipe.pipeline.sweep_run import SerialSweep
 from raypipe.sources.synthetic.daily import SIGNAL_TARGET
@@ -117,7 +119,17 @@ def test_one_command_leads_from_bars_to_a_verdict(first):
     assert [gate["name"] for gate in made["gates"]] == [gate["name"] for gate in metrics["gates"]]
     assert metrics["start"] == SESSIONS[-100].key
     assert "All gates passed" in (run / "report.html").read_text()
+    assert "<h2>Models and gates</h2>" in Path(document["report"]).read_text(), "the page of tables knows them too"
     assert len(looks(lake)) == 1
+
+
+@pytest.mark.parametrize(("sets", "said"), [((), "the last 252 sessions"), (("holdout.start=2024-01-02",), "")])
+def test_a_hold_out_that_nobody_named_is_said_to_be_chosen(sets, said, tmp_path):
+    splits = SimpleNamespace(holdout=("2024-01-02", "2024-12-31"))
+    line = model_run._held_out(splits, load_config(env={}, folder=tmp_path, sets=sets))
+    assert line.startswith("hold-out 2024-01-02 .. 2024-12-31")
+    assert ("holdout.start names others" in line) is bool(said)
+    assert said in line
 
 
 def test_a_second_run_does_nothing_again_and_looks_at_nothing(first, folder, call, monkeypatch):
@@ -194,8 +206,6 @@ def test_a_search_that_lost_a_study_is_judged_and_says_so(tables_only, monkeypat
 
 
 def test_a_search_without_a_winner_has_no_bundle(tables_only, monkeypatch):
-    from raypipe.pipeline import study_fit
-
     def broken(*_: Any, **__: Any) -> Any:
         msg = "no fit today"
         raise ValueError(msg)
@@ -241,7 +251,7 @@ def test_fewer_sessions_than_a_hold_out_has(tables_only, monkeypatch):
 def test_when_a_run_makes_models(first):
     def wanted(steps: str, target: str, *asked: str) -> bool:
         sets = [f"run.steps=[{steps}]", f"tune.target={target}"]
-        return wants_models(load_config(env={}, folder=first[0], sets=sets), asked)
+        return bool(wanted_models(load_config(env={}, folder=first[0], sets=sets), asked))
 
     assert wanted("", SIGNAL_TARGET)
     assert not wanted("", "")
@@ -289,3 +299,80 @@ def listed(client: Any, bucket: str, prefix: str) -> dict[str, bytes]:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     keys = [each["Key"] for page in pages for each in page.get("Contents", ())]
     return {key.removeprefix(prefix): client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+
+
+# --- retry ---------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """What no handler of ours catches."""
+
+
+def dies(*_: Any, **__: Any) -> Any:
+    raise Killed
+
+
+def newest(lake: Path) -> Any:
+    """The record of the last run that has one."""
+    return json.loads(max(lake.glob("runs/*T*Z-*/run.json")).read_text())
+
+
+@pytest.mark.parametrize("step", ["_features", "run_sweep", "stack_run"])
+def test_retry_makes_the_models_of_a_driver_that_was_killed(step, first, tables_only, call, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace if step == "_features" else model_run, "select" if step == "_features" else step, dies)
+        with pytest.raises(Killed):
+            main(["run"])
+    lake = tables_only / "lake"
+    assert newest(lake)["models"] == {"target": SIGNAL_TARGET, "status": "pending"}
+    before = files(lake)
+    assert call("retry", "--dry-run")[0] == 0
+    assert files(lake) == before
+    code, document = call("retry")
+    assert (code, document["models"]["status"], document["tables"]) == (0, "pass", {})
+    assert files(Path(document["models"]["bundle"])) == files(Path(first[1]["models"]["bundle"]))
+    ended = newest(lake)["models"]
+    assert ended == {"target": SIGNAL_TARGET, "status": "pass", "exit_code": 0, "run_id": document["models"]["run_id"]}
+    before = files(lake)
+    code, document = call("retry")
+    assert (code, "models" in document) == (0, False)
+    assert files(lake) == before
+
+
+def test_retry_makes_models_that_failed(tables_only, call, monkeypatch):
+    lake = tables_only / "lake"
+    shutil.rmtree(lake / "gold" / "model_panel")
+    with monkeypatch.context() as patch:
+        patch.setattr(study_fit, "_fold", None)
+        code, document = call("run")
+    assert (code, document["models"]["status"], document["tables"]["gold/model_panel"]["failed"]) == (1, "failed", 0)
+    failed, noted = newest(lake)["run_id"], newest(lake)["models"]
+    assert (noted["status"], noted["exit_code"]) == ("failed", 1)
+    assert call("retry", "--set", "tune.target=noise_1d")[0] == 2
+    assert call("run", "--steps", "targets", "--force")[0] == 0
+    code, document = call("retry", "--run-id", failed)
+    assert (code, document["models"]["status"]) == (0, "pass")
+
+
+def test_retry_makes_tables_and_then_models_where_neither_was_done(tables_only, call, monkeypatch):
+    shutil.rmtree(tables_only / "lake" / "gold" / "model_panel")
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "execute", dies)
+        with pytest.raises(Killed):
+            main(["run"])
+    code, document = call("retry")
+    assert (code, document["models"]["status"], set(document["tables"])) == (0, "pass", {"gold/model_panel"})
+
+
+def test_a_run_of_tables_alone_is_retried_without_models(tables_only, call):
+    assert call("run", "--steps", "targets", "--force")[0] == 0
+    assert newest(tables_only / "lake")["models"] == {}
+    code, document = call("retry")
+    assert (code, "models" in document) == (0, False)
+    assert not list((tables_only / "lake").glob("runs/????????????"))
+
+
+def test_the_page_of_the_run_shows_its_models(first):
+    (record,) = (first[0] / "lake").glob("runs/*T*Z-*/run.json")
+    assert json.loads(record.read_text())["models"]["status"] == "pass"
+    assert first[1]["models"]["run_id"] in record.with_name("report.html").read_text()
