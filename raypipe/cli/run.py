@@ -126,15 +126,12 @@ def _build(app: App, config: Config, found: Plan, models: str) -> int:
     if models:
         from raypipe.cli.interrupts import RESUME
         from raypipe.pipeline.model_run import models_after
-        from raypipe.pipeline.views import refresh_page
 
         with _shown_if_failed(app, document, lines), model_order(app, config) as order:
             made, code = models_after(config, record, order)
         if code in (1, 130) and not record.exit_code:
             app.notes.hint(RESUME)
         if made is not None:
-            if record.outcomes:
-                refresh_page(config, record.run_id)
             document, lines = {**document, "models": model_document(made)}, [*lines, "", *model_lines(made)]
     app.show({**document, "exit_code": code}, lines)
     return code
