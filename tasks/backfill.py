@@ -18,7 +18,7 @@ from typing import Any
 
 from raypipe.config import Config
 from raypipe.pipeline.intake import ObjectState, acquire_configured
-from raypipe.pipeline.model_run import ModelOrder, models_after, wants_models
+from raypipe.pipeline.model_run import ModelOrder, models_after, wanted_models
 from raypipe.pipeline.progress import LineProgress
 from raypipe.pipeline.record import RunRecord
 from raypipe.pipeline.session import INGEST, STOPPING, Order, Wish, require_lake, run_wish
@@ -86,12 +86,12 @@ def _backfill(call: Call) -> int:
         if code in STOPPING:
             return code
     require_lake(config)
-    models = wants_models(config, steps)
+    models = wanted_models(config, steps)
     wish = Wish(options.start, options.end, dates, steps, force=options.force, only=options.only)
-    record = run_wish(config, wish, Order(call.command, ray_executor, LineProgress(log.info, log.warning), stop))
+    progress = LineProgress(log.info, log.warning)
+    record = run_wish(config, wish, Order(call.command, ray_executor, progress, stop, models))
     _summarise(config, record)
-    code = record.exit_code or 0
-    return _make_models(call, code) if models else code
+    return _make_models(call, record) if models else record.exit_code or 0
 
 
 def _told(state: ObjectState) -> None:
@@ -100,8 +100,8 @@ def _told(state: ObjectState) -> None:
         log.warning("%s %s: %s", state.key, state.state, state.reason)
 
 
-def _make_models(call: Call, code: int) -> int:
-    """Models after tables that ended with this code; the search on Ray lives elsewhere, and is looked up by name."""
+def _make_models(call: Call, record: RunRecord) -> int:
+    """Models after the tables of a record; the search on Ray lives elsewhere, and is looked up by name."""
     run = call.config.run
     order = ModelOrder(
         executor=lambda plan: importlib.import_module("tuning.executor").RaySweep.of(plan, run, default_address()),
@@ -110,7 +110,7 @@ def _make_models(call: Call, code: int) -> int:
         command=call.command,
         stop=call.stop,
     )
-    made, code = models_after(call.config, code, order)
+    made, code = models_after(call.config, record, order)
     if made is not None:
         log.info("models of %s: %s; page: %s", made.target, made.status, made.page)
     return code

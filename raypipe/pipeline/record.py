@@ -31,9 +31,10 @@ __all__ = [
     "write_record",
 ]
 
-#: 2: memory over time, columns, drift, machine, lineage and the whole command; records of 1 are read, without them.
-RECORD_SCHEMA = 2
-_READABLE = (1, 2)
+#: 2: memory over time, columns, drift, machine, lineage and the whole command; 3: models. Records of 1 and 2 are read,
+#: without them.
+RECORD_SCHEMA = 3
+_READABLE = (1, 2, 3)
 _SUMMED = ("rows", "bytes", "seconds", "cpu_seconds")
 #: Ids of runs that build tables, as `new_run_id` makes them; searches for models stand in ``runs/`` too.
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -75,6 +76,9 @@ class RunRecord:
         Per table: columns with nulls or one value only, see `raypipe.pipeline.watch.ColumnSums`.
     drift
         Per gold table: its features' newest values in short, see `raypipe.pipeline.drift`.
+    models
+        Of models that follow the tables: ``target``, ``status`` (``pending`` until they end), then ``exit_code`` and
+        the search's ``run_id``; empty if none follow. ``exit_code`` of the record is that of the tables.
     """
 
     run_id: str
@@ -101,6 +105,7 @@ class RunRecord:
     lineage: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
     drift: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The document that is stored."""

@@ -101,12 +101,15 @@ class Order:
         Told how the run goes.
     stop
         Set when the user wants the run to end.
+    models
+        Target of the models that follow, for the record; empty if none do. See `raypipe.pipeline.model_run`.
     """
 
     command: str
     make_executor: ExecutorFactory
     observer: Observer | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+    models: str = ""
 
 
 # --- executors ---------------------------------------------------------------------------------
@@ -320,6 +323,7 @@ def _new_record(config: Config, order: Order, executor: str, plan: Plan) -> RunR
         versions={stage.name: stage.version for stage in _stages_of(plan)},
         machine=machine_facts(),
         lineage=lineage(plan),
+        models={"target": order.models, "status": "pending"} if order.models else {},
     )
     record.plan(plan)
     return record

@@ -13,7 +13,7 @@ import pytest
 
 from raypipe.cli.main import main
 from raypipe.config import load_config
-from raypipe.errors import UsageError
+from raypipe.errors import StorageError, UsageError
 from raypipe.pipeline import model_run, session, study_fit
 from raypipe.pipeline.model_run import ModelOrder, run_models, wanted_models
 from raypipe.pipeline.modeling import Workspace
@@ -340,14 +340,17 @@ def test_retry_makes_the_models_of_a_driver_that_was_killed(step, first, tables_
 
 
 def test_retry_makes_models_that_failed(tables_only, call, monkeypatch):
+    def unreachable(*_: Any) -> Any:
+        msg = "nobody answers"
+        raise StorageError(msg)
+
     lake = tables_only / "lake"
     shutil.rmtree(lake / "gold" / "model_panel")
     with monkeypatch.context() as patch:
-        patch.setattr(study_fit, "_fold", None)
-        code, document = call("run")
-    assert (code, document["models"]["status"], document["tables"]["gold/model_panel"]["failed"]) == (1, "failed", 0)
+        patch.setattr(model_run, "run_holdout", unreachable)
+        assert call("run")[0] == 5
     failed, noted = newest(lake)["run_id"], newest(lake)["models"]
-    assert (noted["status"], noted["exit_code"]) == ("failed", 1)
+    assert (noted["status"], noted["exit_code"]) == ("failed", 5)
     assert call("retry", "--set", "tune.target=noise_1d")[0] == 2
     assert call("run", "--steps", "targets", "--force")[0] == 0
     code, document = call("retry", "--run-id", failed)
