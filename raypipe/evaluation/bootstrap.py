@@ -10,14 +10,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
 
 import numpy as np
 
 from raypipe.errors import DeveloperError
 from raypipe.evaluation.scores import Kind, group_ics
 
-__all__ = ["AucForm", "Bounds", "IcForm", "block_sessions", "block_weights", "date_block_bootstrap", "paired_bootstrap"]
+__all__ = [
+    "AucForm",
+    "Bounds",
+    "IcForm",
+    "Resamples",
+    "block_sessions",
+    "block_weights",
+    "date_block_bootstrap",
+    "paired_bootstrap",
+]
 
 #: Fewer blocks than these say nothing about the spread.
 MIN_BLOCKS = 4
@@ -115,12 +124,14 @@ def _pairs_above(p: np.ndarray, positive: np.ndarray, place: np.ndarray, session
     ones, zeros = (np.bincount(cells[which], minlength=count).reshape(-1, sessions) for which in (up, ~up))
     below = np.cumsum(zeros, axis=0) - 0.5 * zeros
     found: np.ndarray = ones.T.astype(np.float64) @ below
+    pairs, sign = [np.empty(0, np.int64)], [np.empty(0)]
     for lag in range(1, min(int(np.bincount(chunk).max()), 2 * _CHUNK)):
         # Within a chunk the later row is above, if it is not equal.
         at = np.flatnonzero((chunk[lag:] == chunk[:-lag]) & (value[lag:] > value[:-lag]) & (up[lag:] != up[:-lag]))
-        later = up[at + lag]
-        pair = np.where(later, session[at + lag] * sessions + session[at], session[at] * sessions + session[at + lag])
-        found += np.bincount(pair, np.where(later, 0.5, -0.5), sessions * sessions).reshape(sessions, sessions)
+        later, here, there = up[at + lag], session[at], session[at + lag]
+        pairs.append(np.where(later, there * sessions + here, here * sessions + there))
+        sign.append(np.where(later, 0.5, -0.5))
+    found += np.bincount(np.concatenate(pairs), np.concatenate(sign), sessions**2).reshape(found.shape)
     return found
 
 
@@ -181,12 +192,8 @@ def date_block_bootstrap(
     -------
     Bounds; error and bounds NaN with fewer than 4 blocks of sessions, or if the score is not defined.
     """
-    place, sessions = _places(session_id)
-    if not sessions:
-        return Bounds(*[math.nan] * 4)
-    form = _form(kind)(y, p, place, sessions)
-    weights = _weights(sessions, horizon, draws, seed)
-    return _bounds(form.values(np.ones((1, sessions))), form.values(weights), sessions, horizon)
+    rows = Resamples(session_id, y, horizon, kind=kind, draws=draws, seed=seed)
+    return rows.bounds(rows.scores(p))
 
 
 def paired_bootstrap(
@@ -201,42 +208,59 @@ def paired_bootstrap(
     seed: int = 0,
 ) -> Bounds:
     """Score of ``p`` less score of ``q`` on the same rows and the same resamples; else as `date_block_bootstrap`."""
-    place, sessions = _places(session_id)
-    if not sessions:
-        return Bounds(*[math.nan] * 4)
-    forms = [_form(kind)(y, one, place, sessions) for one in (p, q)]
-    weights = _weights(sessions, horizon, draws, seed)
-    value, moved = (forms[0].values(w) - forms[1].values(w) for w in (np.ones((1, sessions)), weights))
-    return _bounds(value, moved, sessions, horizon)
+    rows = Resamples(session_id, y, horizon, kind=kind, draws=draws, seed=seed)
+    return rows.bounds(rows.scores(p) - rows.scores(q))
 
 
-def _places(session_id: np.ndarray) -> tuple[np.ndarray, int]:
-    known, place = np.unique(session_id, return_inverse=True)
-    return place, len(known)
+class Resamples:
+    """Rows and their resamples, for several predictions of the same rows; parameters as of `date_block_bootstrap`."""
+
+    def __init__(
+        self,
+        session_id: np.ndarray,
+        y: np.ndarray,
+        horizon: int,
+        *,
+        kind: Kind = "class",
+        draws: int = 1_000,
+        seed: int = 0,
+    ) -> None:
+        known, self._place = np.unique(session_id, return_inverse=True)
+        self._sessions, self._y, self._form = len(known), y, AucForm if kind == "class" else IcForm
+        self._blocks = self._sessions // block_sessions(horizon)
+        self._weights = _weights(self._sessions, min(block_sessions(horizon), self._sessions), draws, seed)
+
+    def scores(self, p: np.ndarray) -> np.ndarray:
+        """The score of finite predictions (n,) on the rows as they are, then on each resample: float64 (1 + draws,)."""
+        if not self._sessions:
+            return np.full(1, math.nan)
+        return self._form(self._y, p, self._place, self._sessions).values(self._weights)
+
+    def bounds(self, scores: np.ndarray) -> Bounds:
+        """Bounds of `scores`, or of differences of two.
+
+        They are by the t distribution with one degree of freedom fewer than blocks: percentiles of 6 blocks are too
+        tight. Resamples whose score is not defined, because one class was not drawn, are left out.
+        """
+        at, moved = float(scores[0]), scores[1:]
+        moved = moved[~np.isnan(moved)]
+        if self._blocks < MIN_BLOCKS or len(moved) < 2 or math.isnan(at):  # noqa: PLR2004
+            return Bounds(at, math.nan, math.nan, math.nan)
+        from scipy.special import stdtrit
+
+        se = float(moved.std(ddof=1))
+        reach = float(stdtrit(self._blocks - 1, _CONFIDENCE)) * se * math.sqrt(self._blocks / (self._blocks - 1))
+        return Bounds(at, se, at - reach, at + reach)
 
 
-def _form(kind: Literal["class", "regression"]) -> type[AucForm] | type[IcForm]:
-    return AucForm if kind == "class" else IcForm
-
-
-def _weights(sessions: int, horizon: int, draws: int, seed: int) -> np.ndarray:
+@lru_cache(maxsize=2)
+def _weights(sessions: int, block: int, draws: int, seed: int) -> np.ndarray:
+    """Weights of all sessions once, then those of the draws: float64 (1 + draws, sessions)."""
     if draws < 2:  # noqa: PLR2004 - a spread needs two
         msg = f"draws is {draws}; a standard error needs at least 2"
         raise DeveloperError(msg)
-    return block_weights(sessions, min(block_sessions(horizon), sessions), draws, seed)
-
-
-def _bounds(value: np.ndarray, moved: np.ndarray, sessions: int, horizon: int) -> Bounds:
-    """Bounds by the t distribution with one degree of freedom fewer than blocks: percentiles of 6 blocks are too tight.
-
-    Draws whose score is not defined, because one class was not drawn, are left out.
-    """
-    at, blocks = float(value[0]), sessions // block_sessions(horizon)
-    moved = moved[~np.isnan(moved)]
-    if blocks < MIN_BLOCKS or len(moved) < 2 or math.isnan(at):  # noqa: PLR2004
-        return Bounds(at, math.nan, math.nan, math.nan)
-    from scipy.special import stdtrit
-
-    se = float(moved.std(ddof=1))
-    reach = float(stdtrit(blocks - 1, _CONFIDENCE)) * se * math.sqrt(blocks / (blocks - 1))
-    return Bounds(at, se, at - reach, at + reach)
+    if not sessions:
+        return np.empty((1 + draws, 0))
+    found = np.concatenate([np.ones((1, sessions)), block_weights(sessions, block, draws, seed)])
+    found.flags.writeable = False
+    return found

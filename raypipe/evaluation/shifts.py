@@ -205,9 +205,13 @@ def _values(
 
 
 def _shifted(cells: np.ndarray, grid: _Grid, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """What the shifts bring to the rows: (shifts, rows)."""
-    session = (grid.session[rows] + offsets[:, None]) % grid.sessions
-    brought: np.ndarray = cells[session, grid.column[rows]]
+    """What the shifts bring to the rows: (shifts, rows).
+
+    Cells are laid down twice, one place a row, so that no sum of sessions has to be brought back into the circle.
+    """
+    columns = cells.shape[1]
+    twice = np.concatenate([cells, cells]).ravel()
+    brought: np.ndarray = twice.take((grid.session[rows] * columns + grid.column[rows]) + (offsets * columns)[:, None])
     return brought
 
 

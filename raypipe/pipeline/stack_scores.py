@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from raypipe.dataset.matrix import Panel, Target
-from raypipe.evaluation.bootstrap import date_block_bootstrap, paired_bootstrap
-from raypipe.evaluation.scores import auc, brier, ece, fold_value, log_loss, rank_ic
+from raypipe.evaluation.bootstrap import Bounds, Resamples
+from raypipe.evaluation.scores import Kind, auc, brier, ece, fold_value, log_loss, rank_ic
 
 __all__ = ["SCORES", "Judged", "Naive", "choose", "naive_feature", "score_table"]
 
@@ -28,7 +29,7 @@ SCORES = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Judged:
     """Out-of-fold rows, and what may be said of them.
 
@@ -54,12 +55,44 @@ class Judged:
         later: np.ndarray = self.fold > self.fold.min()
         return later
 
+    @cached_property
+    def drawn(self) -> Drawn:
+        """Their resamples."""
+        return Drawn(self)
+
     def difference(self, z: np.ndarray, other: np.ndarray) -> tuple[float, float]:
         """Score of one less score of the other on rows that both know, without the first fold; and its error."""
         rows = self.later & ~np.isnan(z) & ~np.isnan(other)
-        given = (self.session[rows], self.y[rows], z[rows], other[rows])
-        found = paired_bootstrap(*given, self.horizon, kind=self.kind)
+        apart = self.drawn.scores(rows, z, self.kind) - self.drawn.scores(rows, other, self.kind)
+        found = self.drawn.bounds(rows, apart, self.kind)
         return found.value, found.se
+
+
+class Drawn:
+    """Scores of rows under resamples. Each is made once: every strategy and base is held against the same mean."""
+
+    def __init__(self, judged: Judged) -> None:
+        self._judged = judged
+        self._resamples: dict[tuple[bytes, Kind], Resamples] = {}
+        self._scores: dict[tuple[bytes, bytes, Kind], np.ndarray] = {}
+
+    def scores(self, rows: np.ndarray, z: np.ndarray, kind: Kind) -> np.ndarray:
+        """As of `Resamples.scores`, of the rows where ``rows`` is True: AUC of what rose, or mean rank IC."""
+        key = rows.tobytes(), z[rows].tobytes(), kind
+        if key not in self._scores:
+            self._scores[key] = self._of(rows, kind).scores(z[rows])
+        return self._scores[key]
+
+    def bounds(self, rows: np.ndarray, scores: np.ndarray, kind: Kind) -> Bounds:
+        """As of `Resamples.bounds`."""
+        return self._of(rows, kind).bounds(scores)
+
+    def _of(self, rows: np.ndarray, kind: Kind) -> Resamples:
+        judged, key = self._judged, (rows.tobytes(), kind)
+        if key not in self._resamples:
+            y = judged.y[rows] > 0 if kind == "class" else judged.y[rows]
+            self._resamples[key] = Resamples(judged.session[rows], y, judged.horizon, kind=kind)
+        return self._resamples[key]
 
 
 # --- choosing ------------------------------------------------------------------------------------
@@ -169,12 +202,13 @@ def _null(value: Any) -> Any:
 
 
 def _scores(judged: Judged, here: np.ndarray, z: np.ndarray, p: np.ndarray | None) -> dict[str, float]:
-    rows = np.flatnonzero(here & ~np.isnan(z))
+    known = here & ~np.isnan(z)
+    rows = np.flatnonzero(known)
     if not len(rows):
         return {}
     y, session = judged.y[rows], judged.session[rows]
     up = (y > 0).astype(np.float32)
-    bounds = date_block_bootstrap(session, up, z[rows], judged.horizon)
+    bounds = judged.drawn.bounds(known, judged.drawn.scores(known, z, "class"), "class")
     found = {"auc": auc(up, z[rows]), "auc_se": bounds.se, "rank_ic": rank_ic(y, z[rows], session)}
     if judged.kind == "class" and p is not None:
         told = rows[~np.isnan(p[rows])]
