@@ -13,12 +13,13 @@ import numpy as np
 
 from raypipe.errors import DeveloperError
 
-__all__ = ["BINS", "GROUPS", "Baseline", "baseline_of", "bin_counts", "ks_of_counts", "psi_of_counts"]
+__all__ = ["BINS", "GROUPS", "Baseline", "Windows", "baseline_of", "bin_counts", "ks_of_counts", "psi_of_counts"]
 
 #: Bins of values; one more holds the nulls. Population stability is taken over groups of ten of them.
 BINS, GROUPS = 100, 10
 WINDOWS = 200
-_PRIOR, _CONFIDENCE = 0.5, 0.95
+_PRIOR = 0.5
+_SHARES, _CONFIDENCE_POINT = np.arange(1, BINS) / BINS, np.array([0.95])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +50,50 @@ class Baseline:
     ks_null95: float
 
 
-def baseline_of(values: np.ndarray, session: np.ndarray, window: int = 20) -> Baseline:
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Windows of sessions, spread evenly over the rows of a fit; see `Windows.of`.
+
+    Attributes
+    ----------
+    count
+        How many; 0 where there are fewer sessions than two windows have.
+    rows
+        int64: the rows of each window, one window after the other.
+    owner
+        int64, as long: number of the window, from 0.
+    """
+
+    count: int
+    rows: np.ndarray
+    owner: np.ndarray
+
+    @classmethod
+    def of(cls, session: np.ndarray, window: int = 20) -> Windows:
+        """Find the rows of windows.
+
+        Parameters
+        ----------
+        session
+            int (n,): sessions, numbered as they follow each other; in any order.
+        window
+            Sessions of a window.
+        """
+        order = np.argsort(session, kind="stable")
+        days = session[order]
+        firsts = np.flatnonzero(np.concatenate(([True], days[1:] != days[:-1]))) if len(days) else order
+        if len(firsts) < 2 * window:
+            return cls(0, np.empty(0, np.int64), np.empty(0, np.int64))
+        starts = np.unique(np.linspace(0, len(firsts) - window, WINDOWS).astype(np.int64))
+        edges = np.append(firsts, len(days))
+        low = edges[starts]
+        sizes = edges[starts + window] - low
+        owner = np.repeat(np.arange(len(starts)), sizes)
+        rows = np.arange(len(owner)) + np.repeat(low - np.concatenate(([0], np.cumsum(sizes)[:-1])), sizes)
+        return cls(len(starts), order[rows], owner)
+
+
+def baseline_of(values: np.ndarray, session: np.ndarray | Windows, window: int = 20) -> Baseline:
     """Summarise a feature over the rows of a fit.
 
     Parameters
@@ -57,7 +101,8 @@ def baseline_of(values: np.ndarray, session: np.ndarray, window: int = 20) -> Ba
     values
         float (n,), NaN for null.
     session
-        int (n,): sessions, numbered as they follow each other; in any order.
+        int (n,): sessions, numbered as they follow each other; in any order. Or their windows, which features of the
+        same rows share.
     window
         Sessions of a window.
     """
@@ -66,10 +111,11 @@ def baseline_of(values: np.ndarray, session: np.ndarray, window: int = 20) -> Ba
         none = np.zeros(BINS + 1, np.int64)
         none[-1] = len(values)
         return Baseline(np.empty(0), none, len(values), len(values), *[math.nan] * 4)
-    edges = np.quantile(known, np.arange(1, BINS) / BINS)
+    edges = _quantiles(np.sort(known), _SHARES)
     bins = _bins(values, edges)
     counts = np.bincount(bins, minlength=BINS + 1)
-    psi, ks = _usual_shifts(bins, counts, session, window)
+    windows = session if isinstance(session, Windows) else Windows.of(session, window)
+    psi, ks = _usual_shifts(bins, counts, windows)
     return Baseline(edges, counts, len(values), int(counts[-1]), float(known.mean()), float(known.std()), psi, ks)
 
 
@@ -93,10 +139,15 @@ def psi_of_counts(live: np.ndarray, base: np.ndarray) -> np.ndarray:
 
 def ks_of_counts(live: np.ndarray, base: np.ndarray) -> np.ndarray:
     """Largest distance of two distributions over the bins, nulls left out: (...,); NaN where one has no value."""
-    parts = [np.cumsum(one[..., :BINS], axis=-1) for one in (live, base)]
+    return _distances(*(np.cumsum(one[..., :BINS], axis=-1) for one in (live, base)))
+
+
+def _distances(live: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Largest distance of two distributions, given as running counts (..., bins)."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = [one / one[..., -1:] for one in parts]
-    found: np.ndarray = np.abs(shares[0] - shares[1]).max(axis=-1)
+        apart = live / live[..., -1:]
+        apart -= base / base[..., -1:]
+    found: np.ndarray = np.abs(apart, out=apart).max(axis=-1)
     return found
 
 
@@ -116,25 +167,31 @@ def _shares(counts: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _usual_shifts(bins: np.ndarray, counts: np.ndarray, session: np.ndarray, window: int) -> tuple[float, float]:
-    """95 % points of both measures over windows that are spread evenly, each against all other sessions.
+def _usual_shifts(bins: np.ndarray, counts: np.ndarray, windows: Windows) -> tuple[float, float]:
+    """95 % points of both measures over windows, each against all other sessions.
 
     Rows of windows are gathered and counted: counts of each session, summed up, cost six times as much.
     """
-    order = np.argsort(session, kind="stable")
-    bins, days = bins[order], session[order]
-    firsts = np.flatnonzero(np.concatenate(([True], days[1:] != days[:-1])))
-    if len(firsts) < 2 * window:
+    if not windows.count:
         return math.nan, math.nan
-    starts = np.unique(np.linspace(0, len(firsts) - window, WINDOWS).astype(np.int64))
-    edges = np.append(firsts, len(bins))
-    low, high = edges[starts], edges[starts + window]
-    sizes = high - low
-    owner = np.repeat(np.arange(len(starts)), sizes)
-    rows = np.arange(len(owner)) + np.repeat(low - np.concatenate(([0], np.cumsum(sizes)[:-1])), sizes)
-    cells = np.bincount(owner * (BINS + 1) + bins[rows], minlength=len(starts) * (BINS + 1))
-    inside = cells.reshape(len(starts), BINS + 1)
-    rest = counts - inside
-    psi, ks = psi_of_counts(inside, rest), ks_of_counts(inside, rest)
-    ks = ks[~np.isnan(ks)]
-    return float(np.quantile(psi, _CONFIDENCE)), float(np.quantile(ks, _CONFIDENCE)) if len(ks) else math.nan
+    cells = np.bincount(windows.owner * (BINS + 1) + bins[windows.rows], minlength=windows.count * (BINS + 1))
+    inside = cells.reshape(windows.count, BINS + 1)
+    psi = psi_of_counts(inside, counts - inside)
+    running = np.cumsum(inside[:, :BINS], axis=-1)
+    ks = _distances(running, np.cumsum(counts[:BINS]) - running)
+    return _high(psi), _high(ks[~np.isnan(ks)])
+
+
+def _high(values: np.ndarray) -> float:
+    return float(_quantiles(np.sort(values), _CONFIDENCE_POINT)[0]) if len(values) else math.nan
+
+
+def _quantiles(ordered: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """As `np.quantile` of sorted values, to the last bit, without what it costs a small array."""
+    place = (len(ordered) - 1) * shares
+    low = np.floor(place).astype(np.int64)
+    part = place - low
+    below, above = ordered[low], ordered[np.minimum(low + 1, len(ordered) - 1)]
+    apart = above - below
+    found: np.ndarray = np.where(part < 0.5, below + apart * part, above - apart * (1 - part))  # noqa: PLR2004
+    return found

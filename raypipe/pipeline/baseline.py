@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from raypipe.dataset.matrix import Panel
-from raypipe.evaluation.baseline import baseline_of
+from raypipe.evaluation.baseline import Windows, baseline_of
 from raypipe.features.ta_windows import WINDOWS_OF, TaColumns
 from raypipe.pipeline.indicators import DEFAULT, NAMES
 from raypipe.pipeline.journal import POOLED
@@ -55,12 +55,13 @@ def baseline_table(panel: Panel, rows: np.ndarray, columns: Sequence[str], furth
     bounds = np.searchsorted(symbol_id, np.arange(len(panel.symbols) + 1))
     parts = {ALL: slice(0, len(rows))}
     parts |= {name: slice(int(bounds[i]), int(bounds[i + 1])) for i, name in enumerate(panel.symbols)}
+    windows = {symbol: Windows.of(session[part]) for symbol, part in parts.items() if part.stop > part.start}
     found = []
     for name, values, symbols in (*((name, panel.column(name), parts) for name in columns), *further):
         mine = values[rows]
-        for symbol, part in parts.items():
-            if symbol in symbols and part.stop > part.start:
-                found.append(_baseline_row(name, symbol, mine[part], session[part]))
+        for symbol, own in windows.items():
+            if symbol in symbols:
+                found.append(_baseline_row(name, symbol, mine[parts[symbol]], own))
     return pa.Table.from_pylist(found, BASELINE)
 
 
@@ -88,8 +89,8 @@ def indicator_columns(
         yield "_".join([column, *map(str, lengths)]), values[:, NAMES.index(column)], read
 
 
-def _baseline_row(feature: str, symbol: str, values: np.ndarray, session: np.ndarray) -> dict[str, Any]:
-    one = baseline_of(values, session)
+def _baseline_row(feature: str, symbol: str, values: np.ndarray, windows: Windows) -> dict[str, Any]:
+    one = baseline_of(values, windows)
     numbers = {name: getattr(one, name) for name in ("mean", "sd", "psi_null95", "ks_null95")}
     return {
         "feature": feature,

@@ -6,8 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
-from raypipe.evaluation.baseline import baseline_of, bin_counts, ks_of_counts, psi_of_counts
+from raypipe.evaluation.baseline import Windows, baseline_of, bin_counts, ks_of_counts, psi_of_counts
 
 
 def walk(sessions=400, symbols=10, persistence=0.0, seed=0):
@@ -51,6 +54,21 @@ def test_percentiles_counts_and_moments_are_those_of_the_rows():
     again = baseline_of(values[order], session[order])
     np.testing.assert_array_equal(again.counts, found.counts)
     assert again.psi_null95 == found.psi_null95
+
+
+@given(arrays.arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e3, 1e3, width=32)))
+def test_percentiles_are_those_of_numpy_to_the_last_bit(values):
+    found = baseline_of(values, np.arange(len(values)))
+    np.testing.assert_array_equal(found.edges, np.quantile(values.astype(np.float64), np.arange(1, 100) / 100))
+
+
+def test_features_may_share_their_windows():
+    values, session = walk(persistence=0.9)
+    order = np.random.default_rng(2).permutation(len(values))
+    shared = Windows.of(session[order])
+    for one in (values, np.where(values > 1, np.nan, values)):
+        alone, beside = baseline_of(one, session), baseline_of(one[order], shared)
+        assert (alone.psi_null95, alone.ks_null95) == (beside.psi_null95, beside.ks_null95)
 
 
 def test_psi_is_its_definition_and_of_equals_zero():
