@@ -136,12 +136,12 @@ def fit_net(x: np.ndarray, y: np.ndarray, *, seed: int) -> tuple[Net, ...]:
     """
     mean, sd = x.mean(axis=0), x.std(axis=0)
     sd = np.where(sd > 0, sd, 1.0)
-    scaled = np.ascontiguousarray((x - mean) / sd)
+    scaled = np.ascontiguousarray(((x - mean) / sd).T)
     return tuple(_one_net(scaled, y, mean, sd, np.random.default_rng([seed, one])) for one in range(NET_SEEDS))
 
 
 def _one_net(x: np.ndarray, y: np.ndarray, mean: np.ndarray, sd: np.ndarray, draw: np.random.Generator) -> Net:
-    columns = x.shape[1]
+    columns = len(x)
     reach, out_reach = np.sqrt(6 / (columns + HIDDEN)), np.sqrt(6 / (HIDDEN + 1))
     inner, outer = draw.uniform(-reach, reach, (columns, HIDDEN)), draw.uniform(-out_reach, out_reach, HIDDEN)
     start = np.r_[inner.ravel(), np.zeros(HIDDEN), outer, 0.0]
@@ -156,20 +156,24 @@ def _parts(theta: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def _net_loss(theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    inner, bias, outer, outer_bias = _parts(theta, x.shape[1])
+    """Loss and its gradient; ``x`` is (d, n). With rows of units, not of samples, all loops are long: half the time."""
+    inner, bias, outer, outer_bias = _parts(theta, len(x))
     value, slope = 0.0, np.zeros(len(theta))
-    into_inner, into_bias, into_outer, _ = _parts(slope, x.shape[1])
-    for start in range(0, len(x), _BLOCK):
-        block = x[start : start + _BLOCK]
-        hidden = np.tanh(block @ inner + bias)
-        loss, residual = _losses(hidden @ outer + outer_bias, y[start : start + _BLOCK])
-        back = residual[:, None] * outer * (1 - hidden * hidden)
+    into_inner, into_bias, into_outer, _ = _parts(slope, len(x))
+    for start in range(0, len(y), _BLOCK):
+        block = x[:, start : start + _BLOCK]
+        hidden = inner.T @ block
+        hidden += bias[:, None]
+        np.tanh(hidden, out=hidden)
+        loss, residual = _losses(outer @ hidden + outer_bias, y[start : start + _BLOCK])
+        back = outer[:, None] * residual
+        back *= 1 - hidden * hidden
         value += float(loss.sum())
-        into_inner += block.T @ back
-        into_bias += back.sum(axis=0)
-        into_outer += hidden.T @ residual
+        into_inner += block @ back.T
+        into_bias += back.sum(axis=1)
+        into_outer += hidden @ residual
         slope[-1] += residual.sum()
     flat = theta.copy()
-    _, flat_bias, _, _ = _parts(flat, x.shape[1])
+    _, flat_bias, _, _ = _parts(flat, len(x))
     flat_bias[:] = flat[-1] = 0.0
-    return value / len(x) + NET_L2 / 2 * float(flat @ flat), slope / len(x) + NET_L2 * flat
+    return value / len(y) + NET_L2 / 2 * float(flat @ flat), slope / len(y) + NET_L2 * flat

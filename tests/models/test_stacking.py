@@ -148,7 +148,7 @@ def test_the_gradient_of_a_net_is_that_of_its_loss():
     draw = np.random.default_rng(2)
     x, y = draw.normal(size=(1500, 2)), draw.integers(0, 2, 1500).astype(float)
     theta = draw.normal(size=2 * HIDDEN + 2 * HIDDEN + 1)
-    assert check_grad(lambda t: _net_loss(t, x, y)[0], lambda t: _net_loss(t, x, y)[1], theta) < 1e-5
+    assert check_grad(lambda t: _net_loss(t, x.T, y)[0], lambda t: _net_loss(t, x.T, y)[1], theta) < 1e-5
 
 
 @pytest.mark.parametrize("strategy", LEARNERS)
