@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe.config import Config
+from raypipe.dataset.matrix import Panel
 from raypipe.dataset.selection import Selection
 from raypipe.errors import DeveloperError
 from raypipe.lake.names import check_run_id, inside
@@ -20,7 +21,7 @@ from raypipe.lake.store import Lake
 from raypipe.models.catalog import model
 from raypipe.pipeline.bundle import write_bundle
 from raypipe.pipeline.bundle_files import BundleFacts, send_bundle
-from raypipe.pipeline.model_bars import load_bars
+from raypipe.pipeline.model_bars import BARS, bars_summary, load_bars
 from raypipe.pipeline.model_inputs import Asked
 from raypipe.pipeline.modeling import Workspace, read_bytes, splits_target
 from raypipe.pipeline.oof import RunStudies, read_run
@@ -149,7 +150,7 @@ def _material(config: Config, wish: StackWish) -> Material:
         min_feature_share=workspace.cv.min_feature_share,
         facts={
             "name": wish.name or workspace.target.name,
-            "panel_fingerprints": _fingerprints(source),
+            "panel_fingerprints": _fingerprints(source, workspace.panel if run.windows else None),
             "pin_sha256": wish.given.pin_sha256 if wish.given else None,
         },
         columns=_columns(source),
@@ -162,9 +163,11 @@ def _seed(run: RunStudies) -> int:
     return next(iter(run.studies.values())).header.seed
 
 
-def _fingerprints(config: Config) -> dict[str, str]:
+def _fingerprints(config: Config, with_bars: Panel | None) -> dict[str, str]:
+    """Of the stored panel, and of the bars of a panel whose models see indicators."""
     manifest = Lake(config.lake.location).manifest(declared_tables(config)[_PANEL], _ALL)
-    return {_PANEL: manifest.fingerprint} if manifest else {}
+    found = {_PANEL: manifest.fingerprint} if manifest else {}
+    return found if with_bars is None else {**found, BARS: bars_summary(config, with_bars).digest}
 
 
 def _columns(config: Config) -> dict[str, Mapping[str, str]]:

@@ -269,12 +269,13 @@ def _refit(material: Material, algorithm: str, scope: str) -> Fitted:
         place = panel.rows_of(scope)
         rows = rows[(rows >= place.start) & (rows < place.stop)]
     names = material.selection.features(0, ALL if scope == POOLED else scope)
-    if not len(rows) or not names:
+    own, windows = split_windows(winner.params)
+    if not len(rows) or not (names or windows):
         msg = f"{algorithm} of {scope} has a winner, but {len(rows)} rows and {len(names)} features to be fitted on"
         raise DataQualityError(msg, hint="the panel or the features are not those of the run")
     places = np.array([panel.features.index(name) for name in names], np.int64)
     study_seed = hashed_seed(tune.seed, target.name, algorithm, scope)
-    x, (own, windows) = panel.x[np.ix_(rows, places)], split_windows(winner.params)
+    x = panel.x[np.ix_(rows, places)]
     return family.fit(
         np.hstack([x, material.indicators.of(windows)[rows]]) if windows else x,
         target.y[rows],

@@ -22,9 +22,10 @@ from raypipe.pipeline.study import Study, run_study
 from raypipe.pipeline.study_data import StudyData, StudyView
 from raypipe.pipeline.study_fit import Fit, run_configuration
 from raypipe.pipeline.sweep_run import ProcessSweep
-from raypipe.pipeline.training import train
+from raypipe.pipeline.training import refit, train
 from raypipe.schema.modeling import TuneParams
 from tests.pipeline.bundles import files_of
+from tests.pipeline.runs import Chosen
 from tests.pipeline.sweeps import plan_at, sweep, sweep_bytes, timeless
 from tests.pipeline.windowed import PLANTED, SCOPES, SYMBOLS, arrays, bars_of, job, last_sessions, made, material, walks
 
@@ -218,6 +219,12 @@ def test_final_models_see_the_columns_of_their_winner(search, trained, bundle):
         np.testing.assert_allclose(
             z, np.log(np.clip(p, 1e-4, 1 - 1e-4) / np.clip(1 - p, 1e-4, 1)), rtol=1e-6, atol=1e-9
         )
+
+
+def test_a_symbol_without_a_selected_feature_has_its_indicators(search):
+    bare = Chosen(search.panel.features[:1])  # of a symbol one fewer
+    fitted = refit(dataclasses.replace(search, selection=bare))
+    assert (fitted["logistic", POOLED].features, fitted["logistic", "BRK.B"].features) == (10, 9)
 
 
 def test_a_bundle_without_its_bars_does_not_predict(search, bundle):

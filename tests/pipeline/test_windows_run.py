@@ -68,6 +68,7 @@ def test_a_run_searches_windows_and_judges_what_it_found(made):
     assert models["status"] == "pass"
     bundle = load_bundle(Path(models["bundle"]))
     assert bundle.windows == {("lightgbm", "_pooled"): check_windows(bundle.windows["lightgbm", "_pooled"])}
+    assert set(bundle.note["panel_fingerprints"]) == {"gold/model_panel", "silver/bars_1d"}
     best = json.loads((Path(models["bundle"]).parent / "best_lightgbm.json").read_text())
     assert best["hyperparameters"]["_pooled"].items() >= bundle.windows["lightgbm", "_pooled"].items()
     assert json.loads((Path(models["bundle"]) / "holdout_metrics.json").read_text())["auc"] > 0.55
