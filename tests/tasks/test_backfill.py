@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import signal
 from types import SimpleNamespace
 
 import pytest
@@ -17,15 +16,6 @@ from raypipe.pipeline import model_run
 from raypipe.pipeline.model_run import ModelRun
 from raypipe.pipeline.record import RunRecord
 from tasks.backfill import main, parser
-
-
-@pytest.fixture(autouse=True)
-def handlers():
-    """The entry point owns its process; here it does not."""
-    kept = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for name, handler in kept.items():
-        signal.signal(name, handler)
 
 
 def test_it_takes_the_options_of_raypipe_run():

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-
 import pytest
 
 from raypipe.cli.app import App
 from raypipe.errors import DataQualityError, StorageError, UsageError
 from tasks.entry import Call, counted, entry_point, lake_arguments, new_parser
-
-
-@pytest.fixture(autouse=True)
-def process():
-    """The entry point owns its process; here it does not."""
-    kept = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
-    logger = logging.getLogger("raypipe")
-    handlers, propagate, level = logger.handlers, logger.propagate, logger.level
-    yield
-    logger.handlers, logger.propagate = handlers, propagate
-    logger.setLevel(level)
-    for name, handler in kept.items():
-        signal.signal(name, handler)
 
 
 def run(work, *args: str) -> int:

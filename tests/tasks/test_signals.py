@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import signal
 
 import pytest
 
 from raypipe.cli.signals import signals
 from tasks.signals import main, parser
 from tests.signal_lake import BUILT, write_bronze
-
-
-@pytest.fixture(autouse=True)
-def handlers():
-    """The entry point owns its process; here it does not."""
-    kept = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for name, handler in kept.items():
-        signal.signal(name, handler)
 
 
 def test_it_takes_the_options_of_raypipe_signals():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
@@ -10,15 +9,6 @@ import pytest
 from raypipe.cli.main import main as cli
 from raypipe.cli.tune import tune
 from tuning.sweep import main, parser
-
-
-@pytest.fixture(autouse=True)
-def handlers():
-    """The entry point owns its process; here it does not."""
-    kept = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for name, handler in kept.items():
-        signal.signal(name, handler)
 
 
 def test_it_takes_the_options_of_raypipe_tune():
