@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shutil
+import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,10 +34,34 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_lake(market: Path, tmp_path: Path) -> Callable[[str], Lake]:
     """Makes lakes that hold the market's raw files and nothing else."""
 
-    def make(name: str = "lake") -> Lake:
-        root = tmp_path / name
-        shutil.copytree(market / "us_stocks_sip", root / "raw" / "us_stocks_sip", copy_function=os.link)
-        return Lake(Location.parse(str(root)))
+    return lambda name="lake": _raw_lake(market, tmp_path / name)
+
+
+@pytest.fixture(scope="session")
+def built(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Lake]:
+    """Lakes with default parameters in which the tables of some steps (or all) stand: made once, not to be changed."""
+    from raypipe.pipeline.driver import execute
+    from raypipe.pipeline.executor import Serial
+    from raypipe.pipeline.plan import Request, make_plan
+
+    @cache
+    def made(*steps: str) -> Lake:
+        lake = _raw_lake(market, tmp_path_factory.mktemp("built") / "lake")
+        plan = make_plan(lake, _defaults(), Request(steps=steps))
+        result = execute(plan, Serial(), stop=threading.Event())
+        assert not result.failures, result.failures[0].error
+        return lake
+
+    return made
+
+
+@pytest.fixture
+def copy_built(built: Callable[..., Lake], tmp_path: Path) -> Callable[..., Lake]:
+    """Copies of what `built` makes, by hard links: files may be replaced in them, and not be written into."""
+
+    def make(*steps: str, name: str = "lake") -> Lake:
+        shutil.copytree(built(*steps).location.root, tmp_path / name, copy_function=os.link)
+        return Lake(Location.parse(str(tmp_path / name)))
 
     return make
 
@@ -43,6 +69,15 @@ def make_lake(market: Path, tmp_path: Path) -> Callable[[str], Lake]:
 @pytest.fixture
 def params() -> dict[str, Params]:
     """Default parameters of every stage."""
+    return _defaults()
+
+
+def _raw_lake(market: Path, root: Path) -> Lake:
+    shutil.copytree(market / "us_stocks_sip", root / "raw" / "us_stocks_sip", copy_function=os.link)
+    return Lake(Location.parse(str(root)))
+
+
+def _defaults() -> dict[str, Params]:
     from raypipe.pipeline.stages import stages
 
     return {stage.name: stage.params() for stage in stages()}

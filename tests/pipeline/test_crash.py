@@ -64,13 +64,12 @@ def problems(lake: Lake, params: dict[str, Params]) -> list[object]:
 
 
 @pytest.mark.parametrize("point", LOCAL_POINTS)
-def test_killed_on_a_folder(point: str, make_lake: MakeLake, params: dict[str, Params]) -> None:
-    lake, clean = make_lake(), make_lake("clean")
+def test_killed_on_a_folder(point: str, make_lake: MakeLake, built: MakeLake, params: dict[str, Params]) -> None:
+    lake = make_lake()
     assert run_and_die(lake.location, point, 40) == -9
     assert problems(lake, params) == []
     before = lake_bytes(lake)
-    finish(clean, params)
-    whole = lake_bytes(clean)
+    whole = lake_bytes(built(*STEPS))
     assert 0 < len(before) < len(whole)
     assert before.items() <= whole.items()
     finish(lake, params)

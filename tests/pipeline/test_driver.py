@@ -74,7 +74,7 @@ def test_a_damaged_file_fails_alone_or_is_taken_with_a_word(
 
 
 def test_what_depends_on_a_failure_is_blocked_and_a_retry_does_just_the_rest(
-    make_lake: MakeLake, params: dict[str, Params]
+    make_lake: MakeLake, params: dict[str, Params], built: MakeLake
 ) -> None:
     lake = make_lake()
     bad = own_copy(lake, DAY, "2025-10-15")
@@ -96,9 +96,7 @@ def test_what_depends_on_a_failure_is_blocked_and_a_retry_does_just_the_rest(
     retry = make_plan(lake, params, Request(items=left))
     assert {(i.table, i.partition) for i in retry.to_build} == left
     assert not execute(retry, Serial(), stop=threading.Event()).failures
-    clean = make_lake("clean")
-    run(clean, params, Request(steps=("daily",)))
-    assert lake_bytes(lake) == lake_bytes(clean)
+    assert lake_bytes(lake) == lake_bytes(built("daily"))
 
 
 def test_one_bad_session_in_sixty(make_lake: MakeLake, params: dict[str, Params], market: Path) -> None:
@@ -131,7 +129,9 @@ def test_rows_set_aside_stand_in_quarantine_with_reason_and_line(
     assert all(row["reason"] in ("price", "ohlc_order") and row["line"] >= 2 and row["symbol"] for row in rows)
 
 
-def test_a_stopped_run_starts_nothing_more_and_can_be_finished(make_lake: MakeLake, params: dict[str, Params]) -> None:
+def test_a_stopped_run_starts_nothing_more_and_can_be_finished(
+    make_lake: MakeLake, params: dict[str, Params], built: MakeLake
+) -> None:
     lake, stop = make_lake(), threading.Event()
     plan = make_plan(lake, params, Request(steps=("daily",)))
 
@@ -143,18 +143,15 @@ def test_a_stopped_run_starts_nothing_more_and_can_be_finished(make_lake: MakeLa
     assert result.count("cancelled") > 0
     assert result.count("built") > 0
     run(lake, params, Request(steps=("daily",)))
-    clean = make_lake("clean")
-    run(clean, params, Request(steps=("daily",)))
-    assert lake_bytes(lake) == lake_bytes(clean)
+    assert lake_bytes(lake) == lake_bytes(built("daily"))
 
 
-def test_processes_leave_the_same_bytes(make_lake: MakeLake, params: dict[str, Params]) -> None:
-    one, two = make_lake("one"), make_lake("two")
-    run(one, params)
+def test_processes_leave_the_same_bytes(make_lake: MakeLake, params: dict[str, Params], built: MakeLake) -> None:
+    lake = make_lake()
     with Process(2) as executor:
-        result = execute(make_plan(two, params, Request(), workers=2), executor, stop=threading.Event())
+        result = execute(make_plan(lake, params, Request(), workers=2), executor, stop=threading.Event())
     assert not result.failures
-    assert lake_bytes(one) == lake_bytes(two)
+    assert lake_bytes(lake) == lake_bytes(built())
 
 
 def test_progress_counts_every_target(make_lake: MakeLake, params: dict[str, Params]) -> None:

@@ -67,9 +67,8 @@ def carry(params: dict[str, Params]) -> dict[str, Params]:
     return {**params, "macd": MacdParams(state="carry", modes=("all", "rth"), write_bars=True)}
 
 
-def test_planted_answers(make_lake: MakeLake, params: dict[str, Params], market: Path):
-    lake = make_lake()
-    run(lake, params)
+def test_planted_answers(built: MakeLake, params: dict[str, Params], market: Path):
+    lake = built(*STEPS)
     tables = {stage.table(params[stage.name]).name: stage.table(params[stage.name]) for stage in stages()}
     tables = {name: table for name, table in tables.items() if name in FUSED}
     verdicts = check_planted(lake, tables, market / "truth.json")
@@ -84,9 +83,8 @@ def test_a_session_is_one_job(make_lake: MakeLake, params: dict[str, Params]):
     assert all(set(FUSED) <= set(tables) for tables in found.values())
 
 
-def test_fused_or_apart_the_same_bytes(make_lake: MakeLake, params: dict[str, Params]):
-    fused, apart = make_lake("fused"), make_lake("apart")
-    run(fused, params)
+def test_fused_or_apart_the_same_bytes(make_lake: MakeLake, params: dict[str, Params], built: MakeLake):
+    fused, apart = built(*STEPS), make_lake("apart")
     for table in (*FUSED, None):
         items = frozenset((table, date) for date in DATES) if table else None
         result = run(apart, params, Request(steps=STEPS, items=items))
@@ -94,10 +92,9 @@ def test_fused_or_apart_the_same_bytes(make_lake: MakeLake, params: dict[str, Pa
     assert content(apart) == content(fused)
 
 
-def test_tables_that_are_off_are_in_no_plan(make_lake: MakeLake, params: dict[str, Params]):
-    lake = make_lake()
-    assert not {"silver/macd_state", "silver/macd_bars"} & set(plan(lake, params).counts())
-    run(lake, params)
+def test_tables_that_are_off_are_in_no_plan(make_lake: MakeLake, copy_built: MakeLake, params: dict[str, Params]):
+    assert not {"silver/macd_state", "silver/macd_bars"} & set(plan(make_lake("raw"), params).counts())
+    lake = copy_built(*STEPS)
     stored = {**params, "macd": MacdParams(write_bars=True)}
     later = plan(lake, stored)
     assert {item.table for item in later.to_build} == {"silver/macd_bars"}
@@ -105,9 +102,8 @@ def test_tables_that_are_off_are_in_no_plan(make_lake: MakeLake, params: dict[st
     assert plan(lake, params).to_build == ()
 
 
-def test_one_recipe_for_all_tables_of_macd(make_lake: MakeLake, params: dict[str, Params]):
-    lake = make_lake()
-    run(lake, params)
+def test_one_recipe_for_all_tables_of_macd(built: MakeLake, params: dict[str, Params]):
+    lake = built(*STEPS)
     later = plan(lake, {**params, "macd": MacdParams(timeframes=("1m",))})
     assert {item.table for item in later.to_build} == {FUSED[2], FUSED[3]}
     assert {item.table for item in plan(lake, {**params, "macd": MacdParams(modes=("rth",))}).to_build} == {FUSED[2]}

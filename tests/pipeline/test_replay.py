@@ -13,10 +13,8 @@ from tests.pipeline.test_plan import run
 
 
 @pytest.fixture
-def lake(make_lake, params):
-    lake = make_lake()
-    run(lake, params, Request(steps=("symbols", "daily")))
-    return lake
+def lake(copy_built):
+    return copy_built("symbols", "daily")
 
 
 @pytest.fixture
