@@ -17,6 +17,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from raypipe.features.bars_1d import BARS_1D
 from raypipe.features.panel_technical import FAMILY, PANEL_TECHNICAL, PanelTechnicalParams
+from raypipe.features.ta_windows import KEPT_BYTES, TA_COLUMNS, TA_WINDOWS, TaBars, TaColumns
 from raypipe.kernels._jit import as_input
 from raypipe.kernels.panel import PANEL_COLUMNS, panel
 from raypipe.lake.location import Location
@@ -49,6 +50,18 @@ def test_kernel(benchmark: BenchmarkFixture, symbols: int, sessions: int) -> Non
     out = np.empty((len(PANEL_COLUMNS), symbols * sessions), np.float32)
     benchmark.pedantic(panel, (*columns, starts, out), rounds=3, warmup_rounds=1)
     tell(benchmark, out.size)
+
+
+@pytest.mark.parametrize("kept", [0, KEPT_BYTES], ids=["made", "kept"])
+def test_windows(benchmark: BenchmarkFixture, kept: int) -> None:
+    """The nine columns of a configuration of a search over windows, of 46 symbols: made anew, and found again."""
+    rng = np.random.default_rng(7)
+    bars = TaBars.of([bars_table(walk(rng, HALF)) for _ in range(46)])
+    symbol = np.repeat(np.arange(46), HALF)
+    columns = TaColumns(bars.rows(symbol, bars.days, bars.known_ns), kept_bytes=kept)
+    usual = {name: at for name, (_, _, at) in TA_WINDOWS.items()}
+    benchmark.pedantic(columns.of, (usual,), rounds=10, warmup_rounds=1)
+    tell(benchmark, len(TA_COLUMNS) * len(symbol))
 
 
 def test_pandas(benchmark: BenchmarkFixture) -> None:
