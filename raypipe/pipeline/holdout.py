@@ -26,6 +26,7 @@ from raypipe.lake.objects import ObjectStore
 from raypipe.pipeline.bundle import Bundle, Predictions
 from raypipe.pipeline.holdout_scores import Judged, Market, Rows, Trials, book_scores, row_scores
 from raypipe.pipeline.looks import earlier_looks, record_look
+from raypipe.pipeline.machine import one_thread
 from raypipe.report.gates import Gate, decide, thresholds_of, verdict_of
 from raypipe.schema.modeling import HoldoutParams
 
@@ -145,6 +146,7 @@ def _rows_in(case: Case) -> tuple[np.ndarray, np.ndarray]:
 # --- judging -------------------------------------------------------------------------------------
 
 
+@one_thread()
 def judge(case: Case, params: HoldoutParams, store: ObjectStore | None) -> Verdict:
     """Score a bundle on its window.
 

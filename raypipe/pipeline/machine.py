@@ -1,14 +1,19 @@
-"""What a run ran on: the machine and the libraries, as facts in its record. No names of hosts or people."""
+"""What a run ran on: the machine and the libraries, as facts in its record; and how many of its threads are used.
+
+No names of hosts or people.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-__all__ = ["machine_facts"]
+__all__ = ["machine_facts", "one_thread"]
 
 #: What results or speed may depend on.
 _LIBRARIES = (
@@ -34,3 +39,16 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Products of matrices take one thread of this process, as they do in workers; also a decorator.
+
+    Small ones gain nothing by a second one, which waits for its turn by counting: stacking took three times the CPU
+    time, and on a machine that was busy twice as long.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield

@@ -36,6 +36,7 @@ from raypipe.pipeline.bundle import Draft
 from raypipe.pipeline.indicators import bars_known, split_windows
 from raypipe.pipeline.journal import POOLED
 from raypipe.pipeline.luck import multiplicity_table
+from raypipe.pipeline.machine import one_thread
 from raypipe.pipeline.oof import Oof, RunStudies, median_rounds, oof_table
 from raypipe.pipeline.stack_scores import Judged, Naive, choose, naive_feature, score_table
 from raypipe.pipeline.study_ask import hashed_seed
@@ -165,6 +166,7 @@ class Trained:
     draft: Draft
 
 
+@one_thread()
 def train(material: Material) -> Trained:
     """Stack the winners of a run, refit them, and put their bundle together.
 
