@@ -20,7 +20,7 @@ from pydantic import Field, create_model
 from raypipe.calendar import calendar
 from raypipe.errors import ConfigError, SchemaError
 from raypipe.schema.discovery import Catalog
-from raypipe.schema.family import Family, Inputs, Params, Read, Result, shared
+from raypipe.schema.family import Family, Finding, Inputs, Params, Read, Result, shared
 from raypipe.schema.frames import dictionary_array, floats, nullable
 from raypipe.schema.modeling import PanelParams
 from raypipe.schema.spec import DTYPES, Column, Table
@@ -192,7 +192,17 @@ def _compute(inputs: Inputs, plan: Plan) -> Result:
         "decision_ns": pa.array(decision),
         **{name: nullable(column) for name, column in (values | means).items()},
     }
-    return Result(spec.build(columns), facts=facts)
+    return Result(spec.build(columns), tuple(_empty_means(means, len(symbols))), facts=facts)
+
+
+def _empty_means(means: dict[str, np.ndarray], symbols: int) -> Iterator[Finding]:
+    """That too few symbols are listed for any mean over the market."""
+    empty = [name for name, values in means.items() if np.isnan(values).all()]
+    if empty:
+        need = f"{max(_MIN_SYMBOLS, -(-symbols // 2))} symbols with a value in a session, and {symbols} are listed"
+        message = f"means over the market are null throughout: they need {need}"
+        hint = "list more symbols in panel.symbols_file, or leave the means out: panel.market_means=[]"
+        yield Finding("no_market_means", f"{message}; {hint}", len(empty), tuple(empty[:_MIN_SYMBOLS]), partition="all")
 
 
 def _named(code: np.ndarray, symbols: tuple[str, ...]) -> pa.DictionaryArray:

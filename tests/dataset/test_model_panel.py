@@ -82,6 +82,19 @@ def test_means_need_five_symbols_and_half_of_the_list():
     assert alone["mkt_close"].null_count == alone.num_rows
 
 
+@pytest.mark.parametrize(("listed", "told"), [("ABCD", "need 5 symbols"), ("ABCDEFGHIJKLM", "need 7 symbols")])
+def test_means_that_cannot_be_are_told(listed, told):
+    tables = {name: bars(name, 20 + i, i) for i, name in enumerate("ABCD")}
+    (finding,) = built(params(*listed, means=("close", "volume")), **tables).findings
+    assert (finding.kind, finding.level, finding.count) == ("no_market_means", "warning", 2)
+    assert finding.samples == ("mkt_close", "mkt_volume")
+    assert told in finding.message
+    assert "panel.market_means=[]" in finding.message
+    six = {name: bars(name, 20 + i, i) for i, name in enumerate("ABCDEF")}
+    assert built(params(*"ABCDEF", means=("close",)), **six).findings == ()
+    assert built(params(*listed), **tables).findings == ()
+
+
 def test_other_tables_are_joined_as_of_the_session():
     market = Market(calendar().between(SESSIONS[0].date, SESSIONS[120].date))
     whole = FAMILY.params(
