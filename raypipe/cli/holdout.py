@@ -11,6 +11,7 @@ from raypipe.cli.modeling import asked_of, data_options, symbols_option
 from raypipe.cli.options import PATH, check_range, command, range_options
 from raypipe.cli.present import table
 from raypipe.errors import DataQualityError
+from raypipe.report.page import counted
 
 if TYPE_CHECKING:
     from raypipe.pipeline.holdout_run import Judgement
@@ -25,7 +26,7 @@ def _threshold(name: str, what: str) -> click.Option:
 @command(
     "holdout",
     "Judge a bundle on sessions that it was neither trained nor chosen on; exit 3 if a gate fails.",
-    click.Option(["--model"], required=True, metavar="DIR|NAME@VERSION", help="A bundle, or one of the registry."),
+    click.Option(["--model"], required=True, metavar="DIR|URI|NAME@VERSION", help="A bundle, or one of the registry."),
     *range_options("hold-out, that of the splits otherwise"),
     _threshold("auc", "Least AUC"),
     _threshold("sharpe", "Net Sharpe ratio to exceed"),
@@ -69,9 +70,10 @@ def _lines(found: Judgement) -> list[str]:
         for gate in found.verdict.gates
     ]
     span = f"{metrics['start']} .. {metrics['end']}: {metrics['n_sessions']} sessions, {metrics['n_rows']:,} rows"
+    name = ", ".join(dict.fromkeys((metrics["name"], metrics["target"])))
     bounds = f"{_number(metrics['auc_lower'])} .. {_number(metrics['auc_upper'])}"
     return [
-        f"{metrics['name']}, {metrics['target']}, {span}, {metrics['looks']} earlier looks",
+        f"{name}, {span}, {counted(metrics['looks'], 'earlier look')}",
         f"AUC {_number(metrics['auc'])} ({bounds}), best single feature {_number(metrics['auc_naive'])}",
         "",
         *table(("gate", "value", "threshold", "", "why"), rows, right=frozenset({1, 2})),

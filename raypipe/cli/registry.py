@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from raypipe.cli.app import App
-from raypipe.cli.options import PATH, command
+from raypipe.cli.options import command
 from raypipe.cli.present import table
 from raypipe.errors import UsageError
 
@@ -21,17 +20,17 @@ __all__ = ["promote", "rollback"]
 @command(
     "promote",
     "Put a judged bundle in use under a name, if its stored metrics pass every gate.",
-    click.Option(["--model-path"], type=PATH, metavar="DIR", help="The bundle, with its holdout_metrics.json."),
+    click.Option(["--model-path"], metavar="DIR|URI", help="The bundle, with its holdout_metrics.json."),
     click.Option(["--name"], metavar="NAME", help="Name of the model in the registry."),
     click.Option(["--approve"], is_flag=True, help="Really do it; without it nothing is changed."),
     click.Option(["--dry-run"], is_flag=True, help="Change nothing, even with --approve."),
     click.Option(["--dry-run-prod"], is_flag=True, help="The same; also says what is in use now."),
 )
-def promote(app: App, model_path: Path | None, name: str | None, **options: Any) -> int:
+def promote(app: App, model_path: str | None, name: str | None, **options: Any) -> int:
     """Decide about a bundle, and put it in use."""
     from raypipe.pipeline.registry import promote as decide
 
-    if model_path is None or not name:
+    if not model_path or not name:
         msg = "--model-path and --name are both needed"
         raise UsageError(msg, hint="for example raypipe promote --model-path ensemble/meta_mlp --name vol --approve")
     dry = options["dry_run"] or options["dry_run_prod"]

@@ -15,21 +15,23 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from raypipe.errors import ModelError, UsageError
 from raypipe.lake.faults import fault
 from raypipe.lake.local import sync_folder
+from raypipe.lake.location import Location
 from raypipe.lake.names import check_key
-from raypipe.lake.objects import ObjectStore, is_temporary, temporary_name
+from raypipe.lake.objects import ObjectStore, is_temporary, open_store, temporary_name
 
 __all__ = [
     "BUNDLE",
     "JOINED",
     "METRICS",
     "BundleFacts",
+    "bundle_place",
     "check_bundle",
     "fetch_bundle",
     "json_bytes",
@@ -280,6 +282,12 @@ def send_bundle(store: ObjectStore, prefix: str, folder: Path) -> None:
     paths = sorted(_walked(folder), key=lambda path: (path.name == BUNDLE and path.parent == folder, path.as_posix()))
     for path in paths:
         store.put_file(f"{prefix}/{path.relative_to(folder).as_posix()}", path)
+
+
+def bundle_place(location: Location, uri: str) -> tuple[ObjectStore, str]:
+    """Store and prefix of a bundle at ``s3://bucket/prefix``, reached as a lake is."""
+    there = Location.parse(uri, endpoint_url=location.endpoint_url, profile=location.profile)
+    return open_store(replace(there, root=f"s3://{there.bucket}")), there.prefix.rstrip("/")
 
 
 def fetch_bundle(store: ObjectStore, prefix: str, folder: Path) -> None:

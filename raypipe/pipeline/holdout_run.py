@@ -19,9 +19,10 @@ from raypipe.config import Config
 from raypipe.dataset.matrix import Panel
 from raypipe.dataset.splits_file import Splits
 from raypipe.errors import DeveloperError, PartitionError
-from raypipe.lake.objects import open_store
+from raypipe.lake.objects import ObjectStore, open_store
 from raypipe.lake.store import Lake
-from raypipe.pipeline.bundle import Bundle, load_bundle
+from raypipe.pipeline.bundle import Bundle, load_bundle, load_stored_bundle
+from raypipe.pipeline.bundle_files import bundle_place
 from raypipe.pipeline.holdout import Case, Verdict, judge, window_of
 from raypipe.pipeline.holdout_scores import Market
 from raypipe.pipeline.looks import check_name
@@ -48,14 +49,14 @@ class HoldoutWish:
     Attributes
     ----------
     model
-        Folder of a bundle, or ``NAME@vNNNN`` of the registry.
+        Folder of a bundle, ``s3://bucket/prefix``, or ``NAME@vNNNN`` of the registry.
     start, end
         First and last session; those of the bundle's splits if None.
     name
         Under which looks are counted; that of the bundle if empty.
     output
-        File of the metrics, the predictions beside it; the bundle's folder if None, for a registered one that of its
-        run in the lake.
+        File of the metrics, the predictions beside it; where the bundle is if None, for a registered one the folder of
+        its run in the lake.
     asked
         Where the features come from; None: `gold/model_panel`.
     source
@@ -94,7 +95,7 @@ def run_holdout(config: Config, wish: HoldoutWish) -> Judgement:
     if not isinstance(params, HoldoutParams):
         msg = "the section holdout is of another type"
         raise DeveloperError(msg)
-    bundle, version = _bundle(config, wish.model)
+    bundle, place = _bundle(config, wish.model)
     splits = Splits.from_json((bundle.facts.folder / "splits.json").read_bytes())
     window = window_of(splits, wish.start, wish.end)
     name = check_name(wish.name or str(bundle.note["name"]))
@@ -108,15 +109,19 @@ def run_holdout(config: Config, wish: HoldoutWish) -> Judgement:
     bars = load_bars(source, workspace.panel) if bundle.windows else None
     case = Case(name, bundle, splits, *data, window, market, trials, luck, share, bars)
     verdict = judge(case, params, open_store(location))
-    return Judgement(verdict, *_written(config, wish, bundle, verdict, registered=bool(version)))
+    return Judgement(verdict, *_written(wish, bundle, verdict, place))
 
 
-def _bundle(config: Config, model: str) -> tuple[Bundle, str]:
-    """The bundle, and its version if it is one of the registry."""
-    name, at, version = model.rpartition("@")
+def _bundle(config: Config, model: str) -> tuple[Bundle, tuple[ObjectStore, str] | None]:
+    """The bundle, and where its metrics belong: in its folder if None. Versions of the registry never change."""
+    location, (name, at, version) = config.lake.location, model.rpartition("@")
+    if "://" in model:
+        place = bundle_place(location, model)
+        return load_stored_bundle(*place), place
     if at and not Path(model).exists():
-        return load_registered(config.lake.location, check_name(name), version)
-    return load_bundle(bundle_folder(Path(model))), ""
+        bundle, _ = load_registered(location, check_name(name), version)
+        return bundle, (open_store(location), f"runs/{bundle.note['run_id']}")
+    return load_bundle(bundle_folder(Path(model))), None
 
 
 def market_of(config: Config, panel: Panel) -> Market:
@@ -140,12 +145,12 @@ def market_of(config: Config, panel: Panel) -> Market:
 
 
 def _written(
-    config: Config, wish: HoldoutWish, bundle: Bundle, verdict: Verdict, *, registered: bool
+    wish: HoldoutWish, bundle: Bundle, verdict: Verdict, place: tuple[ObjectStore, str] | None
 ) -> tuple[str, str]:
     """Predictions first: metrics that are there have theirs beside them."""
     metrics, predictions = _json(verdict.metrics), _parquet(verdict.predictions)
-    if registered and wish.output is None:
-        store, folder = open_store(config.lake.location), f"runs/{bundle.note['run_id']}"
+    if place is not None and wish.output is None:
+        store, folder = place
         store.put_bytes(f"{folder}/{PREDICTIONS}", predictions)
         store.put_bytes(f"{folder}/{METRICS}", metrics)
         return f"{store.uri}/{folder}/{METRICS}", f"{store.uri}/{folder}/{PREDICTIONS}"

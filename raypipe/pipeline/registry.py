@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ from raypipe.pipeline.bundle import Bundle, load_bundle, load_stored_bundle
 from raypipe.pipeline.bundle_files import (
     METRICS,
     BundleFacts,
+    bundle_place,
     check_bundle,
+    fetch_bundle,
     publish_folder,
     send_bundle,
     sweep_folders,
@@ -139,7 +142,7 @@ def _require(store: ObjectStore, name: str, version: str) -> None:
 
 
 def promote(
-    location: Location, folder: Path, name: str, *, approve: bool = False, clock: Clock = time.time_ns
+    location: Location, bundle: Path | str, name: str, *, approve: bool = False, clock: Clock = time.time_ns
 ) -> Promotion:
     """Put a bundle in use under a name, if the stored metrics of its hold-out pass every gate.
 
@@ -147,8 +150,8 @@ def promote(
     ----------
     location
         The lake that has the registry.
-    folder
-        The bundle, with its `holdout_metrics.json`.
+    bundle
+        The folder of a bundle, with its `holdout_metrics.json`; ``s3://bucket/prefix`` is reached as the lake is.
     name
         Of the model.
     approve
@@ -165,15 +168,27 @@ def promote(
     DataQualityError
         If it was not judged, another bundle was, or looks at the same sessions under this name were not counted.
     """
-    facts, store = check_bundle(folder), open_store(location)
-    metrics = _metrics(facts)
-    gates, before = decide_again(metrics), latest_of(store, name)
-    decision = Promotion(name, facts.sha256, gates, verdict_of(gates), metrics, before)
-    _check_looks(store, decision)
-    if decision.verdict == "fail" or not approve:
-        return decision
-    with _alone(location, name):
-        return _promoted(location, decision, facts, clock)
+    with _at_hand(location, str(bundle)) as folder:
+        facts, store = check_bundle(folder), open_store(location)
+        metrics = _metrics(facts, str(bundle))
+        gates, before = decide_again(metrics), latest_of(store, name)
+        decision = Promotion(name, facts.sha256, gates, verdict_of(gates), metrics, before)
+        _check_looks(store, decision)
+        if decision.verdict == "fail" or not approve:
+            return decision
+        with _alone(location, name):
+            return _promoted(location, decision, facts, clock)
+
+
+@contextlib.contextmanager
+def _at_hand(location: Location, bundle: str) -> Iterator[Path]:
+    """The folder of a bundle. One on S3 is copied first: what is checked is what is promoted."""
+    if "://" not in bundle:
+        yield Path(bundle)
+        return
+    with tempfile.TemporaryDirectory(prefix="raypipe-bundle-") as folder:
+        fetch_bundle(*bundle_place(location, bundle), Path(folder))
+        yield Path(folder)
 
 
 def _promoted(location: Location, decision: Promotion, facts: BundleFacts, clock: Clock) -> Promotion:
@@ -206,21 +221,21 @@ def _with(decision: Promotion, version: str) -> Promotion:
     return Promotion(**parts, version=version)
 
 
-def _metrics(facts: BundleFacts) -> Mapping[str, Any]:
-    path = facts.folder / METRICS
+def _metrics(facts: BundleFacts, bundle: str) -> Mapping[str, Any]:
+    path, file = facts.folder / METRICS, f"{bundle}/{METRICS}"
     if not path.is_file():
         msg = "the bundle was not judged: it has no holdout_metrics.json"
-        raise DataQualityError(msg, hint=f"raypipe holdout --model {facts.folder}", file=str(path))
+        raise DataQualityError(msg, hint=f"raypipe holdout --model {bundle}", file=file)
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
         judged = str(found["bundle_sha256"])
         span = str(found["start"]) <= str(found["end"]) and bool(str(found["target"]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         msg = f"the metrics of the hold-out cannot be understood: {type(error).__name__}"
-        raise DataQualityError(msg, hint="raypipe holdout makes them again", file=str(path)) from error
+        raise DataQualityError(msg, hint="raypipe holdout makes them again", file=file) from error
     if judged != facts.sha256 or not span or found["target"] != facts.note.get("target"):
         msg = f"these metrics are of bundle {judged}, here is {facts.sha256}"
-        raise DataQualityError(msg, hint=f"judge this one: raypipe holdout --model {facts.folder}", file=str(path))
+        raise DataQualityError(msg, hint=f"judge this one: raypipe holdout --model {bundle}", file=file)
     return found
 
 

@@ -15,8 +15,10 @@ from raypipe.cli.main import main
 from raypipe.config import load_config
 from raypipe.errors import StorageError, UsageError
 from raypipe.pipeline import model_run, session, study_fit
+from raypipe.pipeline.holdout_run import HoldoutWish, run_holdout
 from raypipe.pipeline.model_run import ModelOrder, run_models, wanted_models
 from raypipe.pipeline.modeling import Workspace
+from raypipe.pipeline.registry import promote
 from raypipe.pipeline.study import StudyJob
 from raypipe.pipeline.sweep_run import SerialSweep
 from raypipe.sources.synthetic.daily import SIGNAL_TARGET
@@ -293,6 +295,10 @@ def test_a_lake_on_s3_holds_the_same(first, tables_only, moto_server, monkeypatc
     monkeypatch.setattr(model_run, "stack_run", None)
     assert run_models(config, order()).gates == made.gates
     assert len(listed(client, bucket, "lake/registry/")) == 1
+    judged = run_holdout(config, HoldoutWish(made.bundle))
+    assert judged.metrics_file == f"{made.bundle}/holdout_metrics.json"
+    assert listed(client, bucket, f"lake/runs/{made.run_id}/bundle/") == stored, "the same look, the same bytes"
+    assert promote(config.lake.location, made.bundle, SIGNAL_TARGET, approve=True).version == "v0001"
 
 
 def listed(client: Any, bucket: str, prefix: str) -> dict[str, bytes]:

@@ -7,11 +7,12 @@ import itertools
 
 import pytest
 
+from raypipe.errors import DataQualityError, ModelError, UsageError
 from raypipe.lake import faults
 from raypipe.lake.location import Location
 from raypipe.lake.objects import open_store
 from raypipe.pipeline.bundle import write_bundle
-from raypipe.pipeline.bundle_files import check_bundle
+from raypipe.pipeline.bundle_files import check_bundle, send_bundle
 from raypipe.pipeline.pin import make_pin, verify_pin
 from raypipe.pipeline.registry import load_registered, promote, rollback
 from raypipe.pipeline.registry_state import history, latest_of, versions_of
@@ -70,6 +71,41 @@ def test_a_promotion_that_stops_at_any_upload_leaves_a_whole_version_in_use(lake
     assert sum(whole.values()) >= 2
     assert rollback(lake, NAME, to="v0001", approve=True).done
     assert in_use(lake) == old
+
+
+def test_a_bundle_in_a_lake_on_s3_is_promoted_from_there(lake, bundles, tmp_path):
+    store, facts = open_store(lake), check_bundle(bundles / "0")
+    send_bundle(store, "runs/000000000000/bundle", bundles / "0")
+    there = f"{lake.root}/runs/000000000000/bundle"
+    before = {one.key for one in store.list("")}
+    assert promote(lake, there, NAME).verdict == "pass"
+    assert {one.key for one in store.list("")} == before
+    assert promote(lake, f"{there}/", NAME, approve=True).version == "v0001"
+    assert in_use(lake) == facts.sha256
+    other = Location.parse(str(tmp_path / "lake"))
+    from_s3 = promote(dataclasses.replace(lake, root=f"s3://{lake.bucket}/other"), there, NAME, approve=True)
+    assert (from_s3.version, from_s3.bundle_sha256) == ("v0001", facts.sha256)
+    assert promote(other, bundles / "0", NAME, approve=True).bundle_sha256 == facts.sha256
+
+
+def test_what_is_not_as_it_should_be_on_s3_is_not_promoted(lake, bundles):
+    store, prefix = open_store(lake), "runs/111111111111/bundle"
+    there = f"{lake.root}/{prefix}"
+    for nothing in (there, f"s3://{lake.bucket}"):
+        with pytest.raises(UsageError, match="there is no bundle"):
+            promote(lake, nothing, NAME)
+    send_bundle(store, prefix, bundles / "1")
+    metrics = store.read(f"{prefix}/holdout_metrics.json")
+    store.delete(f"{prefix}/holdout_metrics.json")
+    with pytest.raises(DataQualityError, match="was not judged") as caught:
+        promote(lake, there, NAME, approve=True)
+    assert caught.value.values["file"] == f"{there}/holdout_metrics.json"
+    assert caught.value.hint == f"raypipe holdout --model {there}"
+    store.put_bytes(f"{prefix}/holdout_metrics.json", metrics)
+    store.put_bytes(f"{prefix}/splits.json", b"{}")
+    with pytest.raises(ModelError):
+        promote(lake, there, NAME, approve=True)
+    assert latest_of(store, NAME) is None
 
 
 def test_data_on_s3_are_pinned(lake):
