@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-#: Features, unless --data-path names others.
-_DATA = "silver/technical_features"
+#: Features, unless --data-path names others: the first table that the lake holds.
+_DATA = ("silver/technical_features", "gold/model_panel")
 _TYPES = ("classifier", "regressor", "linear", "logistic")
 _PENALTIES = ("none", "ridge", "lasso", "elasticnet", "l1", "l2")
 
@@ -32,7 +32,7 @@ _PENALTIES = ("none", "ridge", "lasso", "elasticnet", "l1", "l2")
     "train",
     "Fit one model in every fold and on all rows, and say how it did on rows that it did not see.",
     click.Option(["--model-type"], type=click.Choice(_TYPES), default="classifier", help="What kind; else classifier."),
-    click.Option(["--target"], metavar="TARGET", help="Else direction_1d; for numbers forward_return_1d."),
+    click.Option(["--target"], metavar="TARGET", help="Else tune.target, direction_1d, or forward_return_1d."),
     click.Option(["--algorithm"], metavar="NAME", help="classifier, regressor: the model family; else lightgbm."),
     click.Option(
         ["--regularization"], type=click.Choice(_PENALTIES), help="linear: else ridge. logistic: none, l1, l2; else l2."
@@ -46,7 +46,7 @@ _PENALTIES = ("none", "ridge", "lasso", "elasticnet", "l1", "l2")
     click.Option(
         ["--data-path", "--table", "--input-dir", "data_path"],
         metavar="TABLE|FILE|DIR",
-        help="Features from this table, file or folder; else silver/technical_features.",
+        help="Features from this table, file or folder; else silver/technical_features, or gold/model_panel.",
     ),
     *data_options()[1:],
     symbols_option(),
@@ -69,7 +69,7 @@ def train(app: App, output_dir: Path | None, dry_run: bool, **options: Any) -> i
     target = options.pop("target")
     tune = config.params["tune"]
     recipe = recipe_of(**options, seed=getattr(tune, "seed", 42), threads=getattr(tune, "threads", 1))
-    workspace, folds = _rows(config, asked, splits, target, recipe.model_type)
+    workspace, folds = _rows(config, asked, splits, target or _usual_target(config, splits, recipe))
     if dry_run:
         return _plan(app, recipe, workspace, folds)
     share = workspace.cv.min_feature_share
@@ -100,18 +100,26 @@ def _plan(app: App, recipe: Recipe, workspace: Workspace, splits: Any) -> int:
     return 0
 
 
-def _rows(
-    config: Config, asked: Asked, splits: Path | None, target: str | None, model_type: str
-) -> tuple[Workspace, Any]:
+def _usual_target(config: Config, splits: Path | None, recipe: Recipe) -> str:
+    """That of the splits, else of the configuration if it is of the kind that the model predicts."""
+    from raypipe.pipeline.modeling import splits_target, target_kind
+    from raypipe.pipeline.train_recipe import TARGET_OF
+
+    if splits:
+        return splits_target(splits)
+    own = getattr(config.params["tune"], "target", "")
+    return own if own and target_kind(own) == recipe.task else TARGET_OF[recipe.model_type]
+
+
+def _rows(config: Config, asked: Asked, splits: Path | None, target: str) -> tuple[Workspace, Any]:
     """The data with its folds."""
     from dataclasses import replace
 
-    from raypipe.pipeline.modeling import Workspace, splits_target
-    from raypipe.pipeline.train_recipe import TARGET_OF
+    from raypipe.pipeline.model_inputs import built_of
+    from raypipe.pipeline.modeling import Workspace
 
-    asked = asked if asked.data else replace(asked, data=_DATA)
-    usual = splits_target(splits) if splits and not target else TARGET_OF[model_type]  # type: ignore[index]
-    workspace = Workspace.open(config, "" if asked.label else target or usual, asked)
+    asked = asked if asked.data else replace(asked, data=built_of(config, _DATA))
+    workspace = Workspace.open(config, "" if asked.label else target, asked)
     return workspace, workspace.read_splits(splits) if splits else workspace.make_splits()
 
 

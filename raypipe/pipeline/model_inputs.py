@@ -28,7 +28,7 @@ from raypipe.schema.known import decided_ns
 from raypipe.schema.spec import Table
 from raypipe.schema.tables import DAY_AGGS, MINUTE_AGGS
 
-__all__ = ["Asked", "Loaded", "load_rows", "named_target"]
+__all__ = ["Asked", "Loaded", "built_of", "load_rows", "named_target"]
 
 #: What files call the columns of keys.
 _SYMBOL, _SESSION, _KNOWN = ("symbol", "ticker"), ("session", "date"), ("decision_ns", "available_ns")
@@ -67,6 +67,12 @@ class Loaded:
     def panel(self, symbols: Sequence[str] | None) -> Panel:
         """The rows as a panel."""
         return panel_of(self.rows, symbols=symbols, features=self.features, unique=self.unique, name=self.name)
+
+
+def built_of(config: Config, names: Sequence[str]) -> str:
+    """The first of some tables that the lake holds anything of; the first of all if it holds none."""
+    lake, tables = Lake(config.lake.location), declared_tables(config)
+    return next((name for name in names if name in tables and lake.partitions(tables[name])), names[0])
 
 
 def load_rows(config: Config, asked: Asked) -> Loaded:

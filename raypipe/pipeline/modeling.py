@@ -40,6 +40,7 @@ __all__ = [
     "splits_holdout",
     "splits_target",
     "stored_targets",
+    "target_kind",
     "target_name",
 ]
 
@@ -65,6 +66,11 @@ def target_name(target: str, horizon: int | None = None) -> str:
         msg = f"{name} looks {spec.horizon} sessions ahead, not {horizon}"
         raise UsageError(msg, hint="leave out --horizon, or name another target")
     return name
+
+
+def target_kind(name: str) -> str:
+    """Whether a target is a ``class`` or a number, ``regression``; UsageError if there is none of that name."""
+    return target_spec(name).kind
 
 
 @dataclass(frozen=True)

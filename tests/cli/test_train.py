@@ -9,7 +9,7 @@ import pytest
 
 from raypipe.cli.main import main
 from raypipe.models.catalog import load_fitted
-from tests.pipeline.model_lake import SETS, make_lake
+from tests.pipeline.model_lake import SETS, config_of, make_lake
 
 PANEL = ("--data-path", "gold/panel_technical")
 
@@ -110,7 +110,26 @@ def test_wrong_requests_end_with_two(call, args, message):
     assert (code, message in err) == (2, True), err
 
 
+def test_without_a_table_it_takes_the_panel_of_models_and_the_target_of_the_configuration(call):
+    code, out, err = call("train", "--n-folds", 2, "--dry-run", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["source"], found["target"]) == ("gold/model_panel", "direction_1d")
+    regime = ("--set", "tune.target=vol_regime_20d", "--n-folds", 2, "--dry-run", "--json")
+    assert json.loads(call("train", *regime)[1])["target"] == "vol_regime_20d"
+    assert json.loads(call("train", "--model-type", "linear", *regime)[1])["target"] == "forward_return_1d"
+
+
+def test_technical_features_come_before_the_panel_of_models(root):
+    from raypipe.pipeline.model_inputs import built_of
+
+    config, names = config_of(root), ("silver/technical_features", "gold/model_panel")
+    assert built_of(config, names) == "gold/model_panel"
+    assert built_of(config, ("gold/panel_technical", *names)) == "gold/panel_technical"
+    assert built_of(config, ("silver/technical_features", "silver/daily")) == "silver/technical_features"
+
+
 def test_a_table_that_is_not_built_is_named(call):
-    code, _, err = call("train")
+    code, _, err = call("train", "--data-path", "silver/technical_features")
     assert code in (1, 2)
     assert "silver/technical_features" in err
