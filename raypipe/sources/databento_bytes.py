@@ -55,6 +55,8 @@ class Frames:
         """
         end = self.size + len(data)
         while self._at < end:
+            if self._what == "block" and not self._part:
+                self._pass_blocks(data)
             low = self._at - self.size
             piece = data[low : low + self._need - len(self._part)]
             self._at += len(piece)
@@ -63,6 +65,16 @@ class Frames:
                 header, self._part = self._part, b""
                 self._take(header)
         self.size = end
+
+    def _pass_blocks(self, data: bytes) -> None:
+        """Pass over blocks whose headers lie whole in the data, but for the last of a frame and what is no block."""
+        at, last = self._at - self.size, len(data) - 3
+        while at <= last:
+            bits = data[at] | data[at + 1] << 8 | data[at + 2] << 16
+            if bits & 1 or bits >> 1 & 3 == _RESERVED:
+                break
+            at += 3 + (1 if bits >> 1 & 3 == _RLE else bits >> 3)
+        self._at = self.size + at
 
     def _take(self, header: bytes) -> None:
         if self._what == "block":
@@ -114,6 +126,37 @@ class Frames:
             raise SourceError(msg, hint=_AGAIN, file=self._name, offset=self.size)
 
 
+class _File:
+    """The file's bytes as they are, hashed and walked on the way: what the decompressor reads.
+
+    Apart from `WholeBytes`, for what a decompressor holds must not hold the decompressor: its megabytes would stay
+    until Python looks for rings.
+    """
+
+    def __init__(self, raw: BinaryIO, name: str) -> None:
+        import xxhash
+
+        self.raw, self.hash, self.size = raw, xxhash.xxh3_128(), 0
+        self.start = raw.read(len(ZSTD_MAGIC))
+        # What a file is, its first bytes say; names are given by people.
+        compressed = ZSTD_MAGIC.startswith(self.start) or _is_skippable(self.start)
+        self.frames = Frames(name) if compressed and self.start else None
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes of the file."""
+        start, self.start = self.start, b""
+        data = start + self.raw.read(max(size - len(start), 0)) if size >= 0 else start + self.raw.read()
+        self.took(data)
+        if self.frames is not None:
+            self.frames.feed(data)
+        return data
+
+    def took(self, data: bytes | memoryview) -> None:
+        """Count and hash bytes."""
+        self.hash.update(data)
+        self.size += len(data)
+
+
 class WholeBytes:
     """A plain or zstd-compressed file as one stream of bytes.
 
@@ -136,36 +179,24 @@ class WholeBytes:
     """
 
     def __init__(self, raw: BinaryIO, name: str) -> None:
-        import xxhash
-
-        self._raw, self._name, self._hash = raw, name, xxhash.xxh3_128()
-        self._start = raw.read(len(ZSTD_MAGIC))
-        self.offset, self.size = 0, 0
-        self._frames: Frames | None = None
-        if not self._start:
+        self._file, self._name, self.offset = _File(raw, name), name, 0
+        if not self._file.start:
             msg = "the file is empty"
             raise SourceError(msg, hint=_AGAIN, file=name, offset=0)
-        # What a file is, its first bytes say; names are given by people.
-        self.compressed = ZSTD_MAGIC.startswith(self._start) or _is_skippable(self._start)
+        self.compressed = self._file.frames is not None
         self._inflated = self._open_zstd() if self.compressed else None
 
     def _open_zstd(self) -> BinaryIO:
         import zstandard
 
-        self._frames = Frames(self._name)
-        source = cast("BinaryIO", self)  # of a file, it has what is called: read
+        source = cast("BinaryIO", self._file)  # of a file, it has what is called: read
         reader = zstandard.ZstdDecompressor().stream_reader(source, read_size=_READ, read_across_frames=True)
         return cast("BinaryIO", reader)
 
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes of the file as they are: what the decompressor calls."""
-        start, self._start = self._start, b""
-        data = start + self._raw.read(max(size - len(start), 0)) if size >= 0 else start + self._raw.read()
-        self._hash.update(data)
-        self.size += len(data)
-        if self._frames is not None:
-            self._frames.feed(data)
-        return data
+    @property
+    def size(self) -> int:
+        """Bytes of the file read so far."""
+        return self._file.size
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill a buffer; fewer bytes come only at the end.
@@ -180,16 +211,16 @@ class WholeBytes:
         return got
 
     def _copy(self, buffer: memoryview) -> int:
-        first, self._start = self._start, b""
+        file = self._file
+        first, file.start = file.start, b""
         buffer[: len(first)] = first
         got = len(first)
         while got < len(buffer):
-            count = self._raw.readinto(buffer[got:])  # type: ignore[attr-defined]
+            count = file.raw.readinto(buffer[got:])  # type: ignore[attr-defined]
             if not count:
                 break
             got += count
-        self._hash.update(buffer[:got])
-        self.size += got
+        file.took(buffer[:got])
         return got
 
     def _inflate(self, buffer: memoryview) -> int:
@@ -231,12 +262,12 @@ class WholeBytes:
         SourceError
             If the compressed stream has not ended.
         """
-        while self.read(_READ):
+        while self._file.read(_READ):
             pass
-        if self._frames is not None:
-            self._frames.finish()
+        if self._file.frames is not None:
+            self._file.frames.finish()
 
     @property
     def digest(self) -> str:
         """XXH3-128 of the file's bytes read so far, in hex."""
-        return str(self._hash.hexdigest())
+        return str(self._file.hash.hexdigest())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import itertools
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -277,6 +279,37 @@ def test_frames_are_walked_alike_in_pieces_of_any_size():
             frames.feed(data[k : k + size])
         frames.finish()
         assert frames.size == len(data)
+
+
+def test_blocks_are_walked_alike_in_pieces_of_any_size():
+    """Blocks of all kinds (plain, of one byte, compressed), some whole in a piece, and cut anywhere."""
+    rng = np.random.default_rng(1)
+    content = b"".join([rng.bytes(300_000), bytes(500_000), rng.integers(0, 4, 400_000).astype(np.uint8).tobytes()])
+    data = zst(content, 700_001)
+    for size in (1, 2, 3, 5, 1000, 100_003, len(data)):
+        frames = Frames("a")
+        for k in range(0, len(data), size):
+            frames.feed(data[k : k + size])
+        frames.finish()
+    for cut in rng.integers(1, len(data), 200).tolist():
+        frames = Frames("a")
+        frames.feed(data[: cut // 2])
+        frames.feed(data[cut // 2 : cut])
+        with pytest.raises(SourceError, match="cut short"):
+            frames.finish()
+
+
+def test_a_stream_that_is_left_gives_its_memory_back_at_once():
+    """Not when Python looks for rings: the decompressor holds megabytes."""
+    gc.disable()
+    try:
+        found = stream(PACKED)
+        next(found.chunks())
+        whole = weakref.ref(found._bytes)
+        del found
+        assert whole() is None
+    finally:
+        gc.enable()
 
 
 def test_schemas_that_are_read():
