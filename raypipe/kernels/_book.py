@@ -8,42 +8,48 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from raypipe.kernels._book_bits import first_bit, last_bit
 from raypipe.kernels._jit import inlined
 
-__all__ = ["ALL_LEVELS", "CLOCKS", "NEW", "Clock", "Pass", "Prints", "due_marks", "take_record"]
+__all__ = ["ALL_LEVELS", "CLOCKS", "NEW", "Clock", "Pass", "Prints", "due_marks", "slot", "take_record"]
 
 
 class Clock(IntEnum):
     """Places of the registers that a pass carries."""
 
     RECORD_NS = 0  # time of the record before
-    SETTLED = 1  # whether it left a settled book
+    SETTLED = 1  # whether the held book is the last settled one
     SETTLED_NS = 2  # time of the last settled book
     SETTLED_ROWS = 3  # rows of the flow up to it
     FIRST_NS = 4  # time of the first
     ROWS = 5  # rows of the flow so far
     LIMITS = 6  # rows of the limits so far
     MARK = 7  # marks written
-    PENDING = 8  # prices with traded size that is not yet found removed
-    PENDING_NS = 9  # time of those trades
-    PRINT = 10  # trades taken, for records without action
-    UNNAMED = 11  # records without action
-    TOTAL = 12  # size of all bid levels of the last record; the next of all ask levels
-    SETTLED_TOTAL = 14  # the same of the last settled book
-    LOAD = 16  # the same x ns up to the last settled book
+    MARK_NS = 8  # moment of the next
+    PENDING = 9  # prices with traded size that is not yet found removed
+    PENDING_NS = 10  # time of those trades
+    PRINT = 11  # trades taken, for records without action
+    UNNAMED = 12  # records without action
+    STATE = 13  # whether the new book is a state
+    LOAD_NS = 14  # until when loads are summed
+    TOTAL = 15  # size of all bid levels of the last record
+    SETTLED_TOTAL = 16  # the same of the last settled book
+    LOAD = 17  # the same x ns; the next three registers are those of the asks
 
 
-CLOCKS = 18
+CLOCKS = 21
 # numba folds plain module constants, not members of an enum reached through its class.
 (
-    _RECORD_NS, _SETTLED, _SETTLED_NS, _SETTLED_ROWS, _FIRST_NS, _ROWS, _LIMITS, _MARK, _PENDING, _PENDING_NS, _PRINT,
-    _UNNAMED, _TOTAL, _SETTLED_TOTAL, _LOAD,
+    _RECORD_NS, _SETTLED, _SETTLED_NS, _SETTLED_ROWS, _FIRST_NS, _ROWS, _LIMITS, _MARK, _MARK_NS, _PENDING,
+    _PENDING_NS, _PRINT, _UNNAMED, _STATE, _LOAD_NS, _TOTAL, _SETTLED_TOTAL, _LOAD,
 ) = (int(register) for register in Clock)  # fmt: skip
+_OF_ASKS = 3
 _HELD, NEW, _SAVED = 0, 1, 2  # the book of the record before, of this one, and the last settled one if neither is
 _DEPTH = 10
-ALL_LEVELS = (1 << _DEPTH) - 1
+ALL_LEVELS, _TENTH = (1 << _DEPTH) - 1, 1 << (_DEPTH - 1)
 _DEEPEST = np.iinfo(np.int64).max
 _NEVER = np.iinfo(np.int64).min
+_ONE = np.uint64(1)
 _NO_BID_LIMIT, _NO_ASK_LIMIT = np.iinfo(np.int32).min, np.iinfo(np.int32).max
 _F_LAST, _SNAPSHOT_OR_BAD = 128, 32 | 4
 _CLEAR, _TRADE = 82, 84
@@ -64,8 +70,9 @@ class Pass(NamedTuple):
 
     clock: NDArray[Any]
     ticks: NDArray[Any]
-    """int64 (3 books, 2 sides, 10 levels)."""
+    """int64 (3 books x 2 sides x 10 levels), see `slot`."""
     sizes: NDArray[Any]
+    """The same."""
     pending: NDArray[Any]
     """Side, tick and size left, per price; int64 (prices, 3)."""
     flow_ns: NDArray[Any]
@@ -87,6 +94,12 @@ class Pass(NamedTuple):
 
 
 @inlined
+def slot(book: int, side: int, level: int) -> np.uint64:
+    """Place of a level in ticks and sizes; unsigned, which spares a look at negative indices."""
+    return np.uint64((2 * book + side) * _DEPTH + level)
+
+
+@inlined
 def due_marks(p: Pass, until_ns: int) -> None:
     """Keep the settled book for every mark up to a moment: no later book can be settled before it."""
     clock = p.clock
@@ -97,22 +110,25 @@ def due_marks(p: Pass, until_ns: int) -> None:
             p.mark_ns[k] = clock[_SETTLED_NS]
             p.mark_row[k] = clock[_SETTLED_ROWS]
             for side in range(2):
-                since = p.mark_at[k] - clock[_SETTLED_NS]
-                p.mark_load[k, side] = clock[_LOAD + side] + clock[_SETTLED_TOTAL + side] * since
+                since, registers = p.mark_at[k] - clock[_LOAD_NS], side * _OF_ASKS
+                p.mark_load[k, side] = clock[_LOAD + registers] + clock[_SETTLED_TOTAL + registers] * since
                 for level in range(_DEPTH):
-                    if p.sizes[book, side, level] > 0:
-                        p.mark_ticks[k, side, level] = p.ticks[book, side, level]
-                        p.mark_sizes[k, side, level] = p.sizes[book, side, level]
+                    at = slot(book, side, level)
+                    if p.sizes[at] > 0:
+                        p.mark_ticks[k, side, level] = p.ticks[at]
+                        p.mark_sizes[k, side, level] = p.sizes[at]
         k += 1
     clock[_MARK] = k
+    clock[_MARK_NS] = p.mark_at[k] if k < len(p.mark_at) else _DEEPEST
 
 
 @inlined
 def _deepest(p: Pass, book: int, side: int) -> int:
     """Depth key of the tenth level, ascending away from the market; beyond all if there are fewer."""
-    if p.sizes[book, side, _DEPTH - 1] == 0:
+    tenth = slot(book, side, _DEPTH - 1)
+    if p.sizes[tenth] == 0:
         return _DEEPEST
-    tick = int(p.ticks[book, side, _DEPTH - 1])
+    tick = int(p.ticks[tenth])
     return tick if side else -tick
 
 
@@ -128,61 +144,82 @@ def _take_pending(p: Pass, side: int, tick: int, removed: int) -> int:
 
 
 @inlined
-def _compare(p: Pass, side: int, mask: int, all_view: bool) -> None:
+def _note(p: Pass, row: int, at_ns: int, side: int, tick: int, change: int, is_view: bool) -> None:
+    """Write a change of the size at a price; until the book is settled, its time is a guess."""
+    filled = view = 0
+    if is_view:
+        view, change = change, 0
+    elif change < 0:
+        filled = _take_pending(p, side, tick, -change)
+    k = np.uint64(row)
+    p.flow_ns[k] = at_ns
+    p.flow_side[k] = side
+    p.flow_tick[k] = tick
+    p.flow_added[k] = max(change, 0)
+    p.flow_canceled[k] = max(-change, 0) - filled
+    p.flow_filled[k] = filled
+    p.flow_scrolled[k] = view
+
+
+@inlined
+def _merge(p: Pass, at_ns: int, side: int, first: int, last: int, all_view: bool) -> tuple[int, int]:
+    """Compare some levels of a side price by price; returns the row after the last written, and the change in all."""
+    sign = 1 if side else -1
+    limit = min(_deepest(p, _HELD, side), _deepest(p, NEW, side))
+    row, total = p.clock[_ROWS], 0
+    i, j = slot(_HELD, side, first), slot(NEW, side, first)
+    end, new_end = slot(_HELD, side, last), slot(NEW, side, last)
+    while True:
+        while i <= end and j <= new_end and p.sizes[i] == p.sizes[j] and p.ticks[i] == p.ticks[j]:
+            i, j = i + _ONE, j + _ONE
+        while i <= end and p.sizes[i] == 0:
+            i += _ONE
+        while j <= new_end and p.sizes[j] == 0:
+            j += _ONE
+        if i > end and j > new_end:
+            break
+        held = sign * p.ticks[i] if i <= end else _DEEPEST
+        new = sign * p.ticks[j] if j <= new_end else _DEEPEST
+        key, change = min(held, new), 0
+        if new == key:
+            change = p.sizes[j]
+            j += _ONE
+        if held == key:
+            change -= p.sizes[i]
+            i += _ONE
+        if change != 0:
+            total += change
+            _note(p, row, at_ns, side, sign * key, change, all_view or key > limit)
+            row += 1
+    return row, total
+
+
+@inlined
+def _compare(p: Pass, at_ns: int, side: int, mask: int, all_view: bool) -> None:
     """Write what changed on one side between the held and the new book, and hold the new one.
 
     ``mask`` has a bit per level that may differ; levels outside its span are equal in both books.
     """
-    first = 0
-    while not (mask >> first) & 1:
-        first += 1
-    last = _DEPTH - 1
-    while not (mask >> last) & 1:
-        last -= 1
-    limit = min(_deepest(p, _HELD, side), _deepest(p, NEW, side))
-    sign = 1 if side else -1
-    row, total = p.clock[_ROWS], 0
-    i = j = first
-    while True:
-        while i <= last and p.sizes[_HELD, side, i] == 0:
-            i += 1
-        while j <= last and p.sizes[NEW, side, j] == 0:
-            j += 1
-        if i > last and j > last:
-            break
-        held = sign * p.ticks[_HELD, side, i] if i <= last else _DEEPEST
-        new = sign * p.ticks[NEW, side, j] if j <= last else _DEEPEST
-        key, before, after = min(held, new), 0, 0
-        if held == key:
-            before = p.sizes[_HELD, side, i]
-            i += 1
-        if new == key:
-            after = p.sizes[NEW, side, j]
-            j += 1
-        change = after - before
-        if change == 0:
-            continue
-        total += change
-        added = canceled = filled = view = 0
-        if all_view or key > limit:
-            view = change
-        elif change > 0:
-            added = change
-        else:
-            filled = _take_pending(p, side, sign * key, -change)
-            canceled = -change - filled
-        p.flow_side[row] = side
-        p.flow_tick[row] = sign * key
-        p.flow_added[row] = added
-        p.flow_canceled[row] = canceled
-        p.flow_filled[row] = filled
-        p.flow_scrolled[row] = view
-        row += 1
+    row, total = _merge(p, at_ns, side, first_bit(mask), last_bit(mask), all_view)
     p.clock[_ROWS] = row
-    p.clock[_TOTAL + side] += total
-    for level in range(first, last + 1):
-        p.ticks[_HELD, side, level] = p.ticks[NEW, side, level]
-        p.sizes[_HELD, side, level] = p.sizes[NEW, side, level]
+    p.clock[_TOTAL + side * _OF_ASKS] += total
+    for level in range(_DEPTH):
+        p.ticks[slot(_HELD, side, level)] = p.ticks[slot(NEW, side, level)]
+        p.sizes[slot(_HELD, side, level)] = p.sizes[slot(NEW, side, level)]
+
+
+@inlined
+def _resize(p: Pass, at_ns: int, side: int, level: int, all_view: bool) -> None:
+    """Write that a level, there before and after, has another size in the new book, and hold it."""
+    held, row = slot(_HELD, side, level), p.clock[_ROWS]
+    after = p.sizes[slot(NEW, side, level)]
+    change = after - p.sizes[held]
+    tick = p.ticks[held]
+    p.sizes[held] = after
+    key = tick if side else -tick
+    _note(p, row, at_ns, side, tick, change, all_view or key > _deepest(p, _HELD, side))
+    p.clock[_ROWS] = row + 1
+    p.clock[_TOTAL + side * _OF_ASKS] += change
 
 
 @inlined
@@ -191,8 +228,9 @@ def _lend(p: Pass, aggressor: int, tick: int, size: int) -> None:
     if aggressor != 0:
         side = 1 if aggressor > 0 else 0
     else:
-        asks = p.sizes[_HELD, 1, 0] > 0 and tick >= p.ticks[_HELD, 1, 0]
-        bids = p.sizes[_HELD, 0, 0] > 0 and tick <= p.ticks[_HELD, 0, 0]
+        bid, ask = slot(_HELD, 0, 0), slot(_HELD, 1, 0)
+        asks = p.sizes[ask] > 0 and tick >= p.ticks[ask]
+        bids = p.sizes[bid] > 0 and tick <= p.ticks[bid]
         if asks == bids:
             return  # inside the spread it met hidden size; in a crossed book it is anyone's
         side = 1 if asks else 0
@@ -224,48 +262,50 @@ def _lend_prints(p: Pass, prints: Prints, ts_ns: int) -> None:
 
 
 @inlined
-def _is_uncrossed(p: Pass) -> bool:
+def _is_state(p: Pass) -> bool:
     """Whether the new book is a state: something in it, and no bid at or over the best ask."""
-    bid, ask = bool(p.sizes[NEW, 0, 0] > 0), bool(p.sizes[NEW, 1, 0] > 0)
-    if bid and ask:
-        return bool(p.ticks[NEW, 0, 0] < p.ticks[NEW, 1, 0])
-    return bid or ask
+    bid, ask = slot(NEW, 0, 0), slot(NEW, 1, 0)
+    if p.sizes[bid] > 0 and p.sizes[ask] > 0:
+        return bool(p.ticks[bid] < p.ticks[ask])
+    return bool(p.sizes[bid] > 0 or p.sizes[ask] > 0)
 
 
 @inlined
 def _save(p: Pass) -> None:
     """Keep the settled book while the books after it are none."""
-    for side in range(2):
-        for level in range(_DEPTH):
-            p.ticks[_SAVED, side, level] = p.ticks[_HELD, side, level]
-            p.sizes[_SAVED, side, level] = p.sizes[_HELD, side, level]
+    for level in range(2 * _DEPTH):
+        p.ticks[slot(_SAVED, 0, level)] = p.ticks[slot(_HELD, 0, level)]
+        p.sizes[slot(_SAVED, 0, level)] = p.sizes[slot(_HELD, 0, level)]
 
 
 @inlined
-def _settle(p: Pass, ts_ns: int) -> None:
-    """The held book is settled: date what led to it, and go on with the averages from here."""
+def _settle(p: Pass, at_ns: int, rows: int) -> None:
+    """The held book is settled: date what led to it up to some rows, and go on with the averages from here."""
     clock = p.clock
-    at = max(ts_ns, clock[_SETTLED_NS])  # a feed may step back in time; searches need ascending times
     if clock[_FIRST_NS] == _NEVER:
-        clock[_FIRST_NS] = at
-    else:
-        for side in range(2):
-            clock[_LOAD + side] += clock[_SETTLED_TOTAL + side] * (at - clock[_SETTLED_NS])
-    for row in range(clock[_SETTLED_ROWS], clock[_ROWS]):
-        p.flow_ns[row] = at
-    clock[_SETTLED] = 1
-    clock[_SETTLED_NS] = at
+        clock[_FIRST_NS] = at_ns
+    for row in range(clock[_SETTLED_ROWS], rows):
+        p.flow_ns[row] = at_ns
+    for registers in range(0, 2 * _OF_ASKS, _OF_ASKS):
+        clock[_LOAD + registers] += clock[_SETTLED_TOTAL + registers] * (at_ns - clock[_LOAD_NS])
+        clock[_SETTLED_TOTAL + registers] = clock[_TOTAL + registers]
+    clock[_LOAD_NS] = at_ns
     clock[_SETTLED_ROWS] = clock[_ROWS]
-    clock[_SETTLED_TOTAL] = clock[_TOTAL]
-    clock[_SETTLED_TOTAL + 1] = clock[_TOTAL + 1]
-    bid = p.ticks[_HELD, 0, _DEPTH - 1] if p.sizes[_HELD, 0, _DEPTH - 1] else _NO_BID_LIMIT
-    ask = p.ticks[_HELD, 1, _DEPTH - 1] if p.sizes[_HELD, 1, _DEPTH - 1] else _NO_ASK_LIMIT
-    k = clock[_LIMITS]
-    if k == 0 or p.limit_bid[k - 1] != bid or p.limit_ask[k - 1] != ask:
-        p.limit_ns[k] = at
-        p.limit_bid[k] = bid
-        p.limit_ask[k] = ask
-        clock[_LIMITS] = k + 1
+    clock[_SETTLED] = 1
+
+
+@inlined
+def _limit(p: Pass, at_ns: int) -> None:
+    """Write how deep the held book is in sight, if that has changed."""
+    bid, ask = slot(_HELD, 0, _DEPTH - 1), slot(_HELD, 1, _DEPTH - 1)
+    bid_limit = p.ticks[bid] if p.sizes[bid] else _NO_BID_LIMIT
+    ask_limit = p.ticks[ask] if p.sizes[ask] else _NO_ASK_LIMIT
+    k = p.clock[_LIMITS]
+    if k == 0 or p.limit_bid[k - 1] != bid_limit or p.limit_ask[k - 1] != ask_limit:
+        p.limit_ns[k] = at_ns
+        p.limit_bid[k] = bid_limit
+        p.limit_ask[k] = ask_limit
+        p.clock[_LIMITS] = k + 1
 
 
 @inlined
@@ -278,29 +318,46 @@ def take_record(
     aggressor: int,
     tick: int,
     size: int,
-    bid_mask: int,
-    ask_mask: int,
+    bids: int,
+    asks: int,
+    resized: int,
 ) -> None:
-    """One record whose book is the new one."""
+    """One record whose book is the new one.
+
+    A bit of ``bids`` and ``asks`` is set per level that may differ from the held book; or only one level has another
+    size, both above zero: ``resized`` is its place, side x 10 + level, else negative.
+    """
     clock = p.clock
-    if clock[_MARK] < len(p.mark_at) and p.mark_at[clock[_MARK]] <= ts_ns:
+    if ts_ns >= clock[_MARK_NS]:
         due_marks(p, ts_ns)
-    settled = (flags & _F_LAST) != 0 and _is_uncrossed(p)
-    if clock[_SETTLED] and not settled:
-        _save(p)
-        clock[_SETTLED] = 0
     if action == 0:
         _lend_prints(p, prints, ts_ns)
-    all_view = action == _CLEAR or (flags & _SNAPSHOT_OR_BAD) != 0 or clock[_RECORD_NS] == _NEVER
-    if bid_mask:
-        _compare(p, 0, bid_mask, all_view)
-    if ask_mask:
-        _compare(p, 1, ask_mask, all_view)
+    changed = (bids | asks) != 0 or resized >= 0
+    if (bids | asks) & 1:
+        clock[_STATE] = _is_state(p)
+    settled = (flags & _F_LAST) != 0 and clock[_STATE] != 0
+    rows = clock[_ROWS]
+    at_ns = max(ts_ns, clock[_SETTLED_NS])  # a feed may step back in time; searches need ascending times
+    if changed:
+        if clock[_SETTLED] and not settled:
+            _save(p)
+            clock[_SETTLED] = 0
+        all_view = action == _CLEAR or (flags & _SNAPSHOT_OR_BAD) != 0 or clock[_RECORD_NS] == _NEVER
+        if resized >= 0:
+            side = 1 if resized >= _DEPTH else 0
+            _resize(p, at_ns, side, resized - side * _DEPTH, all_view)
+        else:
+            for side in range(0 if bids else 1, 2 if asks else 1):
+                _compare(p, at_ns, side, asks if side else bids, all_view)
+    if settled:
+        if not clock[_SETTLED] or (bids | asks) & _TENTH:
+            _limit(p, at_ns)
+        if changed or not clock[_SETTLED]:
+            _settle(p, at_ns, rows)
+        clock[_SETTLED_NS] = at_ns
     if ts_ns > clock[_PENDING_NS]:
         clock[_PENDING] = 0
     if action == _TRADE:
         _lend(p, aggressor, tick, size)
         clock[_PENDING_NS] = ts_ns
-    if settled:
-        _settle(p, ts_ns)
     clock[_RECORD_NS] = ts_ns

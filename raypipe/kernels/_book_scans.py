@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.kernels._book import ALL_LEVELS, NEW, Pass, Prints, due_marks, take_record
+from raypipe.kernels._book import ALL_LEVELS, NEW, Pass, Prints, due_marks, slot, take_record
+from raypipe.kernels._book_bits import book_differences, changed_levels, first_bit, is_one_bit, last_bit
 from raypipe.kernels._jit import inlined, kernel
 
 __all__ = ["BLOCK", "DBN_WORDS", "Heads", "scan_columns", "scan_records", "write_marks"]
@@ -19,6 +20,7 @@ DBN_WORDS = 46
 _DEPTH = 10
 _UNDEFINED = np.iinfo(np.int64).max
 _MBP10, _TRADE = 10, 84
+U64 = np.uint64
 
 
 class Heads(NamedTuple):
@@ -53,6 +55,22 @@ def _mark_changes(ticks: NDArray[Any], sizes: NDArray[Any], count: int, changed:
         changed[side, 0] = ALL_LEVELS
 
 
+@inlined
+def _resized(p: Pass, ticks: NDArray[Any], sizes: NDArray[Any], i: int, bids: int, asks: int) -> int:
+    """Take the size of the only level that differs, if it is there before and after; returns its place or -1."""
+    both = bids | asks << _DEPTH
+    if both == 0 or both & (both - 1) != 0:
+        return -1
+    place = first_bit(both)
+    side, level = place // _DEPTH, place % _DEPTH
+    at = slot(NEW, side, level)
+    after = sizes[side, level, i]
+    if after == 0 or p.sizes[at] == 0 or p.ticks[at] != ticks[side, level, i]:
+        return -1
+    p.sizes[at] = after
+    return place
+
+
 @kernel
 def scan_columns(
     heads: Heads, ticks: NDArray[Any], sizes: NDArray[Any], changed: NDArray[Any], p: Pass, prints: Prints
@@ -63,15 +81,18 @@ def scan_columns(
         return
     _mark_changes(ticks, sizes, count, changed)
     for i in range(count):
-        for side in range(2):
-            mask = int(changed[side, i])
-            level = 0
-            while mask:
-                if mask & 1:
-                    p.ticks[NEW, side, level] = ticks[side, level, i]
-                    p.sizes[NEW, side, level] = sizes[side, level, i]
-                mask >>= 1
-                level += 1
+        bids, asks = int(changed[0, i]), int(changed[1, i])
+        resized = _resized(p, ticks, sizes, i, bids, asks)
+        if resized >= 0:
+            bids = asks = 0
+        left = bids | asks << _DEPTH
+        while left:
+            place = first_bit(left)
+            side, level = place // _DEPTH, place % _DEPTH
+            at = slot(NEW, side, level)
+            p.ticks[at] = ticks[side, level, i]
+            p.sizes[at] = sizes[side, level, i]
+            left &= left - 1
         take_record(
             p,
             prints,
@@ -81,55 +102,87 @@ def scan_columns(
             heads.aggressor[i],
             heads.tick[i],
             int(heads.size[i]),
-            int(changed[0, i]),
-            int(changed[1, i]),
+            bids,
+            asks,
+            resized,
         )
 
 
 @inlined
-def _read_levels(p: Pass, words: NDArray[Any], i: int, before: int, side: int, mask: int, nanos_per_tick: int) -> None:
-    """Read the levels of one side whose bit is set from a Databento record into the new book."""
-    level = 0
-    while mask:
-        if mask & 1:
-            at = 6 + 4 * level
-            price = words[i, at + side]
-            if price == _UNDEFINED:
-                p.sizes[NEW, side, level] = 0
-            else:
-                if before < 0 or price != words[before, at + side]:
-                    p.ticks[NEW, side, level] = price // nanos_per_tick  # a division takes as long as ten compares
-                p.sizes[NEW, side, level] = (words[i, at + 2] >> (32 * side)) & 0xFFFFFFFF
-        mask >>= 1
-        level += 1
+def _tick_of(price: int, nanos_per_tick: int, per_nano: float) -> int:
+    """The price in whole ticks, rounded down; a product and a test, for a division takes as long as ten of them."""
+    ticks = int(np.rint(price * per_nano))
+    if ticks * nanos_per_tick == price:
+        return ticks
+    return price // nanos_per_tick
+
+
+@inlined
+def _read_levels(
+    p: Pass, words: NDArray[Any], now: np.uint64, before: np.uint64, side: int, mask: int, nanos_per_tick: int
+) -> None:
+    """Read the levels of one side from the first to the last whose bit is set into the new book."""
+    per_nano, shift = 1.0 / nanos_per_tick, 32 * side
+    for level in range(first_bit(mask), last_bit(mask) + 1):
+        at, place = U64(6 + 4 * level + side), slot(NEW, side, level)
+        price = words[now + at]
+        if price == _UNDEFINED:
+            p.sizes[place] = 0
+        else:
+            if now == before or price != words[before + at]:
+                p.ticks[place] = _tick_of(price, nanos_per_tick, per_nano)
+            p.sizes[place] = (words[now + U64(8 + 4 * level)] >> shift) & 0xFFFFFFFF
+
+
+@inlined
+def _read_size(p: Pass, words: NDArray[Any], now: np.uint64, half: int) -> int:
+    """Read the size of the only level that differs, if it is there before and after; returns its place or -1."""
+    side, level = half & 1, half >> 3
+    if half & 4 == 0:
+        return -1  # a price
+    after = (words[now + U64(8 + 4 * level)] >> (32 * side)) & 0xFFFFFFFF
+    place = slot(NEW, side, level)
+    if after == 0 or p.sizes[place] == 0:
+        return -1
+    p.sizes[place] = after
+    return side * _DEPTH + level
+
+
+@inlined
+def _read_book(
+    p: Pass, words: NDArray[Any], now: np.uint64, before: np.uint64, nanos_per_tick: int
+) -> tuple[int, int, int]:
+    """Bring the new book to a record, given the one before it or itself; returns what `take_record` is told of it."""
+    bids, asks = ALL_LEVELS, ALL_LEVELS
+    if now != before:
+        low, high = book_differences(words, now, before)
+        if low | high == U64(0):
+            return 0, 0, -1
+        if is_one_bit(low, high):  # of three records, two
+            resized = _read_size(p, words, now, first_bit(int(np.int64(low))))
+            if resized >= 0:
+                return 0, 0, resized
+        bids, asks = changed_levels(low, high)
+    for side in range(0 if bids else 1, 2 if asks else 1):
+        _read_levels(p, words, now, before, side, asks if side else bids, nanos_per_tick)
+    return bids, asks, -1
 
 
 @kernel
-def scan_records(words: NDArray[Any], instrument_id: int, nanos_per_tick: int, p: Pass, prints: Prints) -> None:
+def scan_records(
+    words: NDArray[Any], width: int, instrument_id: int, nanos_per_tick: int, p: Pass, prints: Prints
+) -> None:
     """Take records in Databento's layout: 6 words of head, then per level two prices, two sizes, two counts."""
-    before = -1
-    for i in range(len(words)):
-        head = words[i, 0]
+    first, before, per_nano = True, U64(0), 1.0 / nanos_per_tick
+    for i in range(len(words) // width):
+        now = U64(i) * U64(width)
+        head = words[now]
         if (head >> 8) & 0xFF != _MBP10 or (head >> 32) & 0xFFFFFFFF != instrument_id:
             continue
-        bids = asks = 0
-        if before < 0:
-            bids = asks = ALL_LEVELS
-        else:
-            for level in range(_DEPTH):
-                at = 6 + 4 * level
-                bid, ask = words[i, at] ^ words[before, at], words[i, at + 1] ^ words[before, at + 1]
-                sizes = words[i, at + 2] ^ words[before, at + 2]
-                if bid | ask | sizes:  # of twenty, one or two
-                    bids |= int((bid | (sizes & 0xFFFFFFFF)) != 0) << level
-                    asks |= int((ask | (sizes >> 32)) != 0) << level
-        _read_levels(p, words, i, before, 0, bids, nanos_per_tick)
-        _read_levels(p, words, i, before, 1, asks, nanos_per_tick)
-        body = words[i, 3]
-        side, action = (body >> 40) & 0xFF, (body >> 32) & 0xFF
-        aggressor = 1 if side == 66 else -1 if side == 65 else 0
-        tick = words[i, 2] // nanos_per_tick if action == _TRADE else 0
-        take_record(
-            p, prints, words[i, 1], action, (body >> 48) & 0xFF, aggressor, tick, body & 0xFFFFFFFF, bids, asks
-        )  # fmt: skip
-        before = i
+        bids, asks, resized = _read_book(p, words, now, now if first else before, nanos_per_tick)
+        ts_ns, price, body = words[now + U64(1)], words[now + U64(2)], words[now + U64(3)]
+        action, letter, flags = (body >> 32) & 0xFF, (body >> 40) & 0xFF, (body >> 48) & 0xFF
+        aggressor = 1 if letter == 66 else -1 if letter == 65 else 0
+        tick = _tick_of(price, nanos_per_tick, per_nano) if action == _TRADE else 0
+        take_record(p, prints, ts_ns, action, flags, aggressor, tick, body & 0xFFFFFFFF, bids, asks, resized)
+        first, before = False, now
