@@ -10,6 +10,7 @@ import click
 from raypipe.cli.app import App
 from raypipe.cli.options import Words, command
 from raypipe.cli.present import safe, table
+from raypipe.report.page import counted
 
 if TYPE_CHECKING:
     from raypipe.audit.verdicts import ColumnVerdict, Report, TableReport
@@ -81,8 +82,8 @@ def audit_line(report: Report) -> str:
     counts = {verdict: report.count(verdict) for verdict in ("clean", "label", "leaks", "differs", "unproved")}
     problems = sum(len(each.problems) for each in report.tables)
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    tail = f"; {problems} partitions could not be proved" if problems else ""
-    return f"{len(report.tables)} tables, columns: {said}{tail}"
+    tail = f"; {counted(problems, 'partition')} could not be proved" if problems else ""
+    return f"{counted(len(report.tables), 'table')}, columns: {said}{tail}"
 
 
 def _first(report: Report) -> str:
@@ -96,9 +97,9 @@ def _lines(report: Report) -> list[str]:
 
 def _table_lines(each: TableReport) -> list[str]:
     span = each.partitions[0] if len(each.partitions) == 1 else f"{each.partitions[0]}..{each.partitions[-1]}"
-    head = f"{each.name}: {len(each.partitions)} partitions ({span}), {each.rows:,} rows"
+    head = f"{each.name}: {counted(len(each.partitions), 'partition')} ({span}), {counted(each.rows, 'row')}"
     if each.moments:
-        head += f"; {each.moments} moments, {each.altered:,} input rows cut off or replaced"
+        head += f"; {counted(each.moments, 'moment')}, {counted(each.altered, 'input row')} cut off or replaced"
     rows = [(f"  {c.name}", c.role, c.verdict, f"{c.compared:,}", _note(each, c)) for c in each.columns]
     columns = table(("", "", "", "", ""), rows, right=frozenset({3}))[1:]
     if all(c.verdict == "unproved" for c in each.columns):

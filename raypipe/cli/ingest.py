@@ -123,8 +123,9 @@ def _lines(report: IngestReport, *, dry_run: bool) -> list[str]:
     for (name, state, reason), sessions in _groups(report.objects):
         rows.append((name, state.replace("_", " "), span(sessions), reason))
     size = bytes_text(sum(each.bytes for each in report.fetched))
+    files = f"{len(report.fetched)} file{'' if len(report.fetched) == 1 else 's'}"
     did = "would be fetched" if dry_run else "fetched"
-    last = f"{counted(report.counts)}; {len(report.fetched)} files {did}, {size}"
+    last = f"{counted(report.counts)}; {files} {did}, {size}"
     return [*(table(("data", "state", "sessions", "why"), rows) if rows else []), *([""] if rows else []), last]
 
 

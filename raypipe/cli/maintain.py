@@ -11,6 +11,7 @@ import click
 from raypipe.cli.app import App
 from raypipe.cli.options import Words, check_range, command, range_options
 from raypipe.cli.present import bytes_text, table
+from raypipe.report.page import counted
 
 __all__ = ["gc", "verify"]
 
@@ -28,13 +29,13 @@ def verify(app: App, start: dt.date | None, end: dt.date | None, tables: tuple[s
     from raypipe.pipeline.upkeep import verify_tables
 
     def told(name: str, partitions: int, problems: int) -> None:
-        app.notes.info(f"{name}: {partitions} partitions, {problems} with problems")
+        app.notes.info(f"{name}: {counted(partitions, 'partition')}, {problems} with problems")
 
     checked, problems = verify_tables(config, tables, (start, end), told)
     rows = [(p.table, p.partition, p.kind, p.message) for p in problems]
     lines = table(("table", "partition", "problem", "what"), rows) if rows else []
     document = {"checked": checked, "problems": [asdict(problem) for problem in problems]}
-    app.show(document, [*lines, f"{checked} partitions read, {len(problems)} with problems"])
+    app.show(document, [*lines, f"{counted(checked, 'partition')} read, {len(problems)} with problems"])
     if problems:
         app.notes.hint("damaged partitions are rebuilt by `raypipe run`, the others by `raypipe run --force`")
     return int(bool(problems))

@@ -12,6 +12,7 @@ from raypipe.cli.modeling import symbols_option
 from raypipe.cli.options import DATE, check_range, command, range_options
 from raypipe.cli.present import table
 from raypipe.errors import UsageError
+from raypipe.report.page import counted
 
 __all__ = ["predict"]
 
@@ -50,6 +51,6 @@ def predict(app: App, name: str | None, session: dt.date | None, **options: Any)
     rows = [(one.session, one.status, one.rows, one.silent) for one in done[-_SHOWN:]]
     lines = table(("session", "", "rows", "silent"), rows, right=frozenset({2, 3}))
     built = sum(one.status == "built" for one in done)
-    said = f"{source.name} {source.version}: {built} sessions predicted, {len(done) - built} current"
+    said = f"{source.name} {source.version}: {counted(built, 'session')} predicted, {len(done) - built} current"
     app.show(document, [*lines, "", said])
     return 0

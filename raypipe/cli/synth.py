@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 
 from raypipe.cli.app import App
 from raypipe.cli.options import DATE, PATH, Words, command
+from raypipe.report.page import counted
 
 if TYPE_CHECKING:
     from raypipe.pipeline.market import SynthResult
@@ -112,19 +114,39 @@ def synth(app: App, out: Path, force: bool, start_date: dt.date, **numbers: Any)
         "option_prints": result.option_prints,
         "daily_file": str(result.daily_file) if result.daily_file else None,
     }
-    days, earlier = result.sessions, len(result.history)
     lines = [
-        f"{len(result.keys)} files of {len(days)} sessions and {earlier} before them in {out}",
-        f"{result.day_rows:,} day bars, {result.minute_rows:,} minute bars",
+        *_bar_lines(result),
         *_book_lines(result),
         *([f"daily bars in {result.daily_file}"] if result.daily_file else []),
-        f"{result.planted} planted answers in truth.json",
+        *([f"{result.planted} planted answers in truth.json"] if result.planted else []),
         *(f"damaged on purpose: {key} ({kind})" for kind, key in result.faults),
     ]
     app.show(document, lines)
-    first = (result.history or days)[0]
-    app.notes.hint(f"next: raypipe ingest --from-dir {out} --start {first} --end {days[-1]}")
+    app.notes.hint(f"next: {_ingest_of(result)}")
     return 0
+
+
+def _ingest_of(result: SynthResult) -> str:
+    """The command that takes a market into a lake."""
+    if result.daily_file and not (result.keys or result.book_keys):
+        sets = {"ingest.provider": "files", "panel.symbols_file": result.daily_file.parent / "symbols.txt"}
+        return shlex.join(
+            ["raypipe", "ingest", "--from-dir", str(result.daily_file.parent)]
+            + [word for name, value in sets.items() for word in ("--set", f"{name}={value}")]
+        )
+    command, reference = ["raypipe", "ingest", "--from-dir", str(result.out)], result.out / "reference"
+    named = (("--reference", reference / "tickers.csv"), ("--splits", reference / "splits.csv"))
+    return shlex.join([*command, *(word for flag, file in named if file.exists() for word in (flag, str(file)))])
+
+
+def _bar_lines(result: SynthResult) -> list[str]:
+    if not result.keys:
+        return []
+    span = f"{counted(len(result.sessions), 'session')} and {len(result.history)} before"
+    return [
+        f"{counted(len(result.keys), 'file')} of {span} in {result.out}",
+        f"{result.day_rows:,} day bars, {result.minute_rows:,} minute bars",
+    ]
 
 
 def _book_lines(result: SynthResult) -> list[str]:

@@ -294,6 +294,11 @@ def _clock(ns: int) -> str:
     return dt.datetime.fromtimestamp(ns // NS_PER_SECOND, EXCHANGE_TZ).strftime("%H:%M")
 
 
+def _by_number(one: tuple[str, int]) -> tuple[int, str]:
+    """Levels of confluence by size, words by letter."""
+    return (int(one[0]) if one[0].isdecimal() else -1, one[0])
+
+
 def counts_of(config: Config, keys: Sequence[str]) -> dict[str, Any]:
     """Rows of some sessions, and how often each kind of level, outcome and confluence level stands in them."""
     lake, table = Lake(config.lake.location), SignalSessions(config, Wanted()).table
@@ -306,4 +311,4 @@ def counts_of(config: Config, keys: Sequence[str]) -> dict[str, Any]:
         for name, column in columns.items():
             found = pc.value_counts(rows[column]).to_pylist()
             counts[name].update({str(one["values"]): one["counts"] for one in found})
-    return {"rows": total, **{name: dict(sorted(found.items())) for name, found in counts.items()}}
+    return {"rows": total, **{name: dict(sorted(found.items(), key=_by_number)) for name, found in counts.items()}}

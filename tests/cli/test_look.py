@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from pathlib import Path
 
 import pyarrow as pa
@@ -293,6 +294,25 @@ def test_a_market_is_written_once(raypipe, tmp_path):
     again = raypipe("synth", "--out", tmp_path / "a", *args)
     assert (again.code, "is not empty" in again.err) == (2, True)
     assert raypipe("synth", "--out", tmp_path / "a", *args, "--force").code == 0
+
+
+def test_a_market_names_the_command_that_takes_it_in(raypipe, tmp_path):
+    small = ("--sessions", "1", "--symbols", "2", "--history", "0")
+    told = raypipe("synth", "--out", tmp_path / "bars", *small)
+    assert told.out.startswith(f"2 files of 1 session and 0 before in {tmp_path / 'bars'}\n")
+    daily = ("--datasets", "daily", "--daily-symbols", "2", "--daily-sessions", "30")
+    other = raypipe("synth", "--out", tmp_path / "daily", *daily)
+    assert other.out == f"daily bars in {tmp_path / 'daily' / 'daily' / 'bars.csv'}\n"
+    for result, steps in ((told, ("symbols",)), (other, ("bars_1d",))):
+        _, _, command = result.err.partition("hint: next: raypipe ")
+        lake = ("--root", tmp_path / steps[0], "--no-process")
+        assert raypipe(*shlex.split(command), *lake).code == 0
+        assert raypipe("run", "--root", tmp_path / steps[0], *sets_of(command), "--steps", *steps).code == 0
+
+
+def sets_of(command: str) -> list[str]:
+    words = shlex.split(command)
+    return [word for i, word in enumerate(words) if "--set" in (word, words[i - 1])]
 
 
 def test_faults_on_request(raypipe, tmp_path):
