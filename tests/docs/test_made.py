@@ -35,6 +35,12 @@ def test_every_figure_has_a_benchmark():
         assert (ROOT / "tests" / "bench" / figure["bench"]).is_file()
 
 
+def test_the_readme_leads_to_every_page():
+    linked = {link.partition("#")[0] for link in _LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))}
+    of_signals = {"docs/signals-columns.md"}  # reached from docs/signals.md
+    assert {page for page in pages() if page.startswith("docs/")} - of_signals <= linked
+
+
 @pytest.mark.parametrize("page", [*pages(), "CHANGELOG.md"])
 def test_links_lead_somewhere(page):
     text = _FENCED.sub("", (ROOT / page).read_text(encoding="utf-8"))
