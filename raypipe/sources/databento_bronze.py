@@ -25,9 +25,10 @@ from raypipe.schema.spec import Table
 from raypipe.sources.databento import Header, RecordStream
 from raypipe.sources.databento_columns import Buffer
 from raypipe.sources.databento_parquet import ParquetStream
-from raypipe.sources.databento_refused import Refused
+from raypipe.sources.databento_refused import set_aside
 from raypipe.sources.databento_slots import Slots
 from raypipe.sources.databento_symbols import Symbology, likely_outrights
+from raypipe.sources.refused import Refused
 
 __all__ = ["SCHEMA_OF", "BookSession", "DbnPart", "DisorderError", "record_window"]
 
@@ -225,7 +226,7 @@ class BookSession:
             if not len(chosen) or buffer.full:
                 break
         if codes.any():
-            self._refused.add(words, codes, self._part.name, self._first_row)
+            set_aside(self._refused, words, codes, self._part.name, self._first_row)
         return chosen
 
     def _taken(self, buffer: Buffer) -> pa.Table:

@@ -27,6 +27,7 @@ from raypipe.sources.option_order import coded, in_order, refuse_overlap
 from raypipe.sources.option_parquet import read_parquet
 from raypipe.sources.option_prints import UNKNOWN, OptionFile, Prints, Wanted, expiry_code, names_of, refused_rows
 from raypipe.sources.option_text import read_text
+from raypipe.sources.refused import Refused
 
 __all__ = ["OptionFile", "OptionTrades", "session_bounds"]
 
@@ -40,7 +41,6 @@ _PRICE, _SIZE, _STRIKE, _TIME = range(1, 5)
 _YEAR_2000_NS, _YEAR_2100_NS = 946_684_800_000_000_000, 4_102_444_800_000_000_000
 _UNITS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3}
 _MOST_SIZE, _STRIKE_BITS = 2**32 - 1, 2**31 - 1
-_SAMPLES = 10
 _RIGHTS = pa.array(["C", "P"], pa.string())
 _SOURCES = pa.array(["tick", "vendor"], pa.string())
 
@@ -64,9 +64,7 @@ class _Tally:
     """What was noticed on the way."""
 
     dropped: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[str]] = field(default_factory=dict)
-    quarantined: list[pa.Table] = field(default_factory=list)
+    refused: Refused = field(default_factory=Refused)
     findings: list[Finding] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
 
@@ -180,20 +178,16 @@ class OptionTrades:
     def _count(self, refused: pa.Table) -> None:
         if not refused.num_rows:
             return
-        self._tally.quarantined.append(refused)
-        for row in refused.select(["reason", "row", "option_symbol"]).to_pylist():
-            self._tally.refused[row["reason"]] += 1
-            samples = self._tally.samples.setdefault(row["reason"], [])
-            if len(samples) < _SAMPLES:
-                samples.append(f"row {row['row']}: {row['option_symbol'][:40]}")
+        row, symbol = refused["row"], refused["option_symbol"]
+        reasons = refused["reason"].to_pylist()
+        self._tally.refused.add(refused, reasons, lambda at: f"row {row[at]}: {symbol[at].as_py()[:40]}")
 
     def _judge(self, kept: int) -> None:
-        bad, dropped = sum(self._tally.refused.values()), sum(self._tally.dropped.values())
+        refused, dropped = self._tally.refused, sum(self._tally.dropped.values())
+        read = kept + refused.total + dropped
         names = ", ".join(file.name for file in self._files[:3]) or "none"
-        if bad > self._max_share * (kept + bad + dropped):
-            worst, _ = self._tally.refused.most_common(1)[0]
-            msg = f"{bad:,} of {kept + bad + dropped:,} prints break a rule ({dict(self._tally.refused)}); first "
-            msg += self._tally.samples[worst][0]
+        if refused.total > self._max_share * read:
+            msg = f"{refused.total:,} of {read:,} prints break a rule ({dict(refused.counts)}); first {refused.first}"
             hint = "mend the file; the rows stand in quarantine"
             raise QuarantineError(msg, hint=hint, file=names, partition=self._session.key)
         if kept == 0:
@@ -263,22 +257,19 @@ class OptionTrades:
             "coverage": f"{len(minutes) * NS_PER_MINUTE / (session.close_ns - session.open_ns):.6f}",
             "cancelled": str(tally.dropped["cancelled"]),
             "corrected": str(tally.dropped["corrected"]),
-            "quarantined": str(sum(tally.refused.values())),
+            "quarantined": str(tally.refused.total),
         }
 
     @property
     def quarantined(self) -> pa.Table | None:
         """Rows set aside: reason, file, row and what was read; None if there is none."""
-        return pa.concat_tables(self._tally.quarantined) if self._tally.quarantined else None
+        return self._tally.refused.table
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What the user should know about prints that were taken."""
         t = self._tally
-        found = [
-            Finding(f"quarantined_{reason}", f"{count:,} rows set aside: {reason}", count, tuple(t.samples[reason]))
-            for reason, count in sorted(t.refused.items())
-        ]
+        found = t.refused.findings
         for kind, text in (
             ("cancelled", "cancelled prints were dropped"),
             ("corrected", "corrected prints were dropped"),

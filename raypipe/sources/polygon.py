@@ -8,7 +8,6 @@ their line and reason; a file that cannot be trusted as a whole is refused.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -25,6 +24,7 @@ from raypipe.schema.spec import Table
 from raypipe.schema.tables import DAY_AGGS, MINUTE_AGGS
 from raypipe.sources.flat_text import Rows, Text, read_header, read_rows, scan_blocks
 from raypipe.sources.gzipped import inflate
+from raypipe.sources.refused import Refused
 
 __all__ = ["BronzeParams", "FlatFile", "OutOfOrderError"]
 
@@ -36,7 +36,6 @@ _PRICE, _ORDER, _VOLUME, _TIME, _BAD_SYMBOL, _CONFLICT = range(1, 7)
 _YEAR_2000_NS, _YEAR_2100_NS = 946_684_800_000_000_000, 4_102_444_800_000_000_000
 _UNITS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3}
 _WIDE_BAR = 1.5
-_SAMPLES = 10
 
 
 class BronzeParams(Params):
@@ -70,9 +69,7 @@ class _Tally:
     zero_volume: int = 0
     wide_bars: int = 0
     unsorted: bool = False
-    refused: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[str]] = field(default_factory=dict)
-    quarantined: list[pa.Table] = field(default_factory=list)
+    refused: Refused = field(default_factory=Refused)
 
 
 class FlatFile:
@@ -198,14 +195,10 @@ class FlatFile:
 
     def _set_aside(self, rows: Rows, codes: np.ndarray) -> None:
         bad = np.flatnonzero(codes)
-        refused = rows.take(bad)
-        reasons = [REASONS[code] for code in codes[bad]]
-        self._tally.refused.update(reasons)
-        for reason, line, symbol in zip(reasons, refused.lines.tolist(), refused.symbols(), strict=True):
-            samples = self._tally.samples.setdefault(reason, [])
-            if len(samples) < _SAMPLES:
-                samples.append(f"row {line}: {symbol[:40]}")
-        self._tally.quarantined.append(refused.to_quarantine(reasons))
+        refused, reasons = rows.take(bad), [REASONS[code] for code in codes[bad]]
+        table = refused.to_quarantine(reasons)
+        line, symbol = table["line"], table["symbol"]
+        self._tally.refused.add(table, reasons, lambda at: f"row {line[at]}: {symbol[at].as_py()[:40]}")
 
     def _count(self, good: Rows) -> None:
         tally = self._tally
@@ -238,31 +231,25 @@ class FlatFile:
 
     def _judge(self) -> None:
         tally, name = self._tally, self._text.name
-        bad = sum(tally.refused.values())
+        refused = tally.refused
         if tally.rows == 0:
             msg = "the file has a header and no rows"
             raise SourceError(msg, hint="fetch it again", file=name)
-        if bad > self._params.max_share * tally.rows:
-            worst, _ = tally.refused.most_common(1)[0]
-            msg = (
-                f"{bad:,} of {tally.rows:,} rows break a rule ({dict(tally.refused)}); first {tally.samples[worst][0]}"
-            )
+        if (bad := refused.total) > self._params.max_share * tally.rows:
+            msg = f"{bad:,} of {tally.rows:,} rows break a rule ({dict(refused.counts)}); first {refused.first}"
             hint = f"mend the file, or raise bronze.max_share above {self._params.max_share}"
             raise QuarantineError(msg, hint=hint, file=name, partition=self._session.key)
 
     @property
     def quarantined(self) -> pa.Table | None:
         """Rows set aside: reason, line and the values as read; None if there is none."""
-        return pa.concat_tables(self._tally.quarantined) if self._tally.quarantined else None
+        return self._tally.refused.table
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What the user should know about a file that was taken."""
         t = self._tally
-        found = [
-            Finding(f"quarantined_{reason}", f"{count:,} rows set aside: {reason}", count, tuple(t.samples[reason]))
-            for reason, count in sorted(t.refused.items())
-        ]
+        found = t.refused.findings
         for kind, count, text in (
             ("duplicates", t.duplicates, "rows that repeat another exactly were dropped"),
             ("zero_volume", t.zero_volume, "bars without volume were kept"),
@@ -287,7 +274,7 @@ class FlatFile:
             "ext_start_ns": s.ext_start_ns,
             "ext_end_ns": s.ext_end_ns,
         }
-        counts = {"symbols": t.symbols, "last_ns": t.last_ns, "quarantined": sum(t.refused.values())}
+        counts = {"symbols": t.symbols, "last_ns": t.last_ns, "quarantined": t.refused.total}
         both = {**(windows if self._table is MINUTE_AGGS else {}), **counts}
         return {name: str(value) for name, value in both.items()}
 
