@@ -13,7 +13,7 @@ import pytest
 
 from raypipe.cli.interrupts import graceful, terminable
 from raypipe.pipeline.progress import LineProgress
-from tests.cli.conftest import DAY_STEPS, day_tables, spawn, start
+from tests.cli.conftest import DAY_STEPS, day_tables, start
 
 #: A job that never ends, in the tenth commit.
 HANG = {"RAYPIPE_FAULT": "before_tmp:hang,n=10"}
@@ -33,10 +33,15 @@ def hanging(lake, executor: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def finish(lake, built) -> None:
-    """Retry, and compare with an undisturbed lake."""
-    assert spawn("retry", "--root", lake, "--executor", "serial").code == 0
-    assert day_tables(lake) == day_tables(built)
+@pytest.fixture
+def finish(raypipe, built):
+    """Retries, and compares with an undisturbed lake."""
+
+    def retry(lake) -> None:
+        assert raypipe("retry", "--root", lake, "--executor", "serial").code == 0
+        assert day_tables(lake) == day_tables(built)
+
+    return retry
 
 
 @pytest.fixture
@@ -48,7 +53,7 @@ def raw(built, lake):
     return lake
 
 
-def test_the_first_ctrl_c_finishes_what_is_in_flight(raypipe, raw, built, monkeypatch):
+def test_the_first_ctrl_c_finishes_what_is_in_flight(raypipe, raw, finish, monkeypatch):
     """Sent to this very process when the first job has ended."""
     sent: list[int] = []
 
@@ -65,11 +70,11 @@ def test_the_first_ctrl_c_finishes_what_is_in_flight(raypipe, raw, built, monkey
     assert sum(table["built"] for table in result.json["tables"].values()) > 0
     assert "stopping: what is in flight is finished first" in result.err
     assert "hint: resume with: raypipe retry" in result.err
-    finish(raw, built)
+    finish(raw)
 
 
 @pytest.mark.parametrize("executor", ["serial", "process"])
-def test_the_second_ctrl_c_ends_at_once(raw, built, executor):
+def test_the_second_ctrl_c_ends_at_once(raw, finish, executor):
     """The terminal sends it to the whole group; workers do not outlive the driver."""
     with hanging(raw, executor) as process:
         os.killpg(process.pid, signal.SIGINT)
@@ -79,26 +84,26 @@ def test_the_second_ctrl_c_ends_at_once(raw, built, executor):
         assert process.returncode == 130
         assert err == "interrupted; resume with: raypipe retry\n"
         _wait_for_end_of_group(process.pid)
-    finish(raw, built)
+    finish(raw)
 
 
 @pytest.mark.parametrize("executor", ["serial", "process"])
-def test_sigterm_ends_at_once(raw, built, executor):
+def test_sigterm_ends_at_once(raw, finish, executor):
     with hanging(raw, executor) as process:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 143
         assert err == "terminated; resume with: raypipe retry\n"
         _wait_for_end_of_group(process.pid)
-    finish(raw, built)
+    finish(raw)
 
 
-def test_a_killed_driver_is_retried(raw, built):
+def test_a_killed_driver_is_retried(raw, finish):
     with hanging(raw, "process") as process:
         process.kill()
         process.communicate(timeout=60)
         _wait_for_end_of_group(process.pid)
-    finish(raw, built)
+    finish(raw)
 
 
 def test_ctrl_c_outside_of_runs(raypipe, monkeypatch):
