@@ -162,6 +162,13 @@ def _note(p: Pass, row: int, at_ns: int, side: int, tick: int, change: int, is_v
 
 
 @inlined
+def _copy(values: NDArray[Any], to: np.uint64, start: np.uint64) -> None:
+    """Copy a side of a book; one array at a time, which the machine does in two steps."""
+    for level in range(_DEPTH):
+        values[to + np.uint64(level)] = values[start + np.uint64(level)]
+
+
+@inlined
 def _merge(p: Pass, at_ns: int, side: int, first: int, last: int, all_view: bool) -> tuple[int, int]:
     """Compare some levels of a side price by price; returns the row after the last written, and the change in all."""
     sign = 1 if side else -1
@@ -203,9 +210,8 @@ def _compare(p: Pass, at_ns: int, side: int, mask: int, all_view: bool) -> None:
     row, total = _merge(p, at_ns, side, first_bit(mask), last_bit(mask), all_view)
     p.clock[_ROWS] = row
     p.clock[_TOTAL + side * _OF_ASKS] += total
-    for level in range(_DEPTH):
-        p.ticks[slot(_HELD, side, level)] = p.ticks[slot(NEW, side, level)]
-        p.sizes[slot(_HELD, side, level)] = p.sizes[slot(NEW, side, level)]
+    _copy(p.ticks, slot(_HELD, side, 0), slot(NEW, side, 0))
+    _copy(p.sizes, slot(_HELD, side, 0), slot(NEW, side, 0))
 
 
 @inlined
@@ -273,9 +279,9 @@ def _is_state(p: Pass) -> bool:
 @inlined
 def _save(p: Pass) -> None:
     """Keep the settled book while the books after it are none."""
-    for level in range(2 * _DEPTH):
-        p.ticks[slot(_SAVED, 0, level)] = p.ticks[slot(_HELD, 0, level)]
-        p.sizes[slot(_SAVED, 0, level)] = p.sizes[slot(_HELD, 0, level)]
+    for side in range(2):
+        _copy(p.ticks, slot(_SAVED, side, 0), slot(_HELD, side, 0))
+        _copy(p.sizes, slot(_SAVED, side, 0), slot(_HELD, side, 0))
 
 
 @inlined

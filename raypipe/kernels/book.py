@@ -148,6 +148,7 @@ class BookScan:
         self._flow = _flow(_FIRST_CAPACITY)
         self._limits = _limits(_FIRST_CAPACITY)
         self._marks = _marks(self._at)
+        self._pass = self._state()
         self._block = np.empty((2, DEPTH, BLOCK), np.int32), np.empty((2, DEPTH, BLOCK), np.uint32)
         self._changed = np.empty((2, BLOCK), np.uint16)
 
@@ -205,14 +206,19 @@ class BookScan:
 
     def _ready(self, records: int) -> Pass:
         """The state of the pass, with room for whatever that many records can change."""
-        rows = int(self._clock[Clock.ROWS])
-        self._flow = _grown(self._flow, rows, rows + 4 * DEPTH * records)
-        changes = int(self._clock[Clock.LIMITS])
-        self._limits = _grown(self._limits, changes, changes + records)
+        rows, changes = self._clock.item(_ROWS), self._clock.item(_LIMITS)
+        if rows + 4 * DEPTH * records > len(self._flow[0]) or changes + records > len(self._limits[0]):
+            self._flow = _grown(self._flow, rows, rows + 4 * DEPTH * records)
+            self._limits = _grown(self._limits, changes, changes + records)
+            self._pass = self._state()
+        return self._pass
+
+    def _state(self) -> Pass:
         carried = self._clock, self._ticks, self._sizes, self._pending
         return Pass._make((*carried, *self._flow, *self._limits, self._at, *self._marks))
 
 
+_ROWS, _LIMITS = int(Clock.ROWS), int(Clock.LIMITS)
 _HEADS = (np.int64, np.uint8, np.uint8, np.int8, np.int32, np.uint32)
 _Columns = tuple[NDArray[Any], ...]
 _Levels = tuple[tuple[_Columns, _Columns], tuple[_Columns, _Columns]]
