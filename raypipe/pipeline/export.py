@@ -7,10 +7,8 @@ it is whole.
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.config import Config
-from raypipe.errors import PartitionError, StorageError, UsageError
+from raypipe.errors import PartitionError, UsageError
+from raypipe.lake.files import whole_file
 from raypipe.lake.store import Lake
 from raypipe.pipeline.views import chosen_tables, in_range
 from raypipe.schema.spec import Column, Table
@@ -237,22 +236,12 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _write(source: _Source, partitions: Sequence[str], order: Order, path: Path) -> Exported:
-    rows, temporary = 0, path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            sink = stack.enter_context(_writer(order.kind, temporary, _schema(source, order)))
-            for partition in partitions:
-                for batch in source.batches(partition):
-                    sink.write_table(_shaped(batch, order))
-                    rows += batch.num_rows
-        temporary.replace(path)
-    except OSError as error:
-        msg = f"cannot be written: {error.strerror or error}"
-        raise StorageError(msg, hint="check the folder, its free space and permissions", store=str(path)) from error
-    finally:
-        with suppress(OSError):  # the folder itself may be what is wrong
-            temporary.unlink()
+    rows = 0
+    with whole_file(path) as temporary, _writer(order.kind, temporary, _schema(source, order)) as sink:
+        for partition in partitions:
+            for batch in source.batches(partition):
+                sink.write_table(_shaped(batch, order))
+                rows += batch.num_rows
     return Exported(source.table.name, path, len(partitions), rows, path.stat().st_size)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,8 @@ from raypipe.dataset.matrix import Panel, Target
 from raypipe.dataset.selection import SELECTION, Selection, select
 from raypipe.dataset.splits import FoldRows, Splits, cv_rows, fold_rows, holdout_rows, make_splits
 from raypipe.dataset.verify import verify_splits
-from raypipe.errors import StorageError, UsageError
+from raypipe.errors import UsageError
+from raypipe.lake.files import whole_file
 from raypipe.lake.manifest import Manifest
 from raypipe.lake.store import Lake
 from raypipe.pipeline.fingerprint import params_digest
@@ -312,13 +312,5 @@ def publish(path: Path, data: bytes) -> None:
     StorageError
         If the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
         temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        msg = f"cannot be written: {error.strerror or error}"
-        raise StorageError(msg, hint="check the folder, its free space and permissions", store=str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from raypipe.config import Config
-from raypipe.errors import PartitionError, StorageError, UsageError
+from raypipe.errors import PartitionError, UsageError
+from raypipe.lake.files import whole_file
 from raypipe.lake.store import Lake
 from raypipe.pipeline.signals import SIGNALS, SignalSessions, Wanted
 from raypipe.pipeline.signals_frame import columns_of
@@ -101,23 +100,13 @@ def _to_file(lake: Lake, table: Table, keys: Sequence[str], names: dict[str, str
 
     schema = pa.schema([_plain(table[column].arrow).with_name(name) for name, column in names.items()])
     stored = tuple(dict.fromkeys(names.values()))
-    rows, temporary = 0, path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        options = {"compression": "zstd", "compression_level": table.compression, "write_page_checksum": True}
-        with pq.ParquetWriter(temporary, schema, **options) as file:
-            for key in keys:
-                part = lake.read(table, key, stored)
-                whole = pa.table([part[column] for column in names.values()], names=list(names)).cast(schema)
-                file.write_table(whole, row_group_size=max(whole.num_rows, 1))
-                rows += whole.num_rows
-        temporary.replace(path)
-    except OSError as error:
-        msg = f"cannot be written: {error.strerror or error}"
-        raise StorageError(msg, hint="check the folder, its free space and permissions", store=str(path)) from error
-    finally:
-        with suppress(OSError):  # the folder itself may be what is wrong
-            temporary.unlink()
+    rows, options = 0, {"compression": "zstd", "compression_level": table.compression, "write_page_checksum": True}
+    with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as file:
+        for key in keys:
+            part = lake.read(table, key, stored)
+            whole = pa.table([part[column] for column in names.values()], names=list(names)).cast(schema)
+            file.write_table(whole, row_group_size=max(whole.num_rows, 1))
+            rows += whole.num_rows
     return Exported(str(path), len(keys), rows, path.stat().st_size)
 
 
