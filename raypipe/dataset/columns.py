@@ -10,11 +10,11 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from raypipe.schema.discovery import Catalog
-from raypipe.schema.events import DECISION_NS, EVENT_KEY, EVENT_TYPE, TF
+from raypipe.schema.events import EVENT_COLUMNS, EVENT_KEY
 from raypipe.schema.family import Params, Read
 from raypipe.schema.spec import Column, Role, Table
 from raypipe.schema.splits import due_splits
-from raypipe.schema.tables import SESSION, SPLITS, SYMBOL
+from raypipe.schema.tables import SPLITS
 
 __all__ = ["EVENTS", "JOINED", "LABELS", "ORDER", "STATE", "DatasetParams", "Plan", "timeframes"]
 
@@ -121,7 +121,7 @@ class Plan:
             key=ORDER,
             grain="session",
             columns=(
-                *(SESSION, SYMBOL, TF, DECISION_NS, EVENT_TYPE),
+                *EVENT_COLUMNS,
                 *(replace(c, role=_ROLES.get(c.role, c.role)) for c in self.beside(EVENTS)),
                 *_DIFFERENCES,
                 *self.beside(STATE),

@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 
 from raypipe.calendar import NS_PER_SECOND, Session, calendar
 from raypipe.errors import ConfigError
-from raypipe.schema.events import DECISION_NS, EVENT_KEY, EVENT_TYPE, EVENTS, TF, EventsParams
+from raypipe.schema.events import EVENT_COLUMNS, EVENT_KEY, EVENTS, EventsParams
 from raypipe.schema.family import Family, Inputs, Read, Result
 from raypipe.schema.frames import date_array, dictionary_array
 from raypipe.schema.macd import WIDTH_NS, carried, carried_reads, matched
 from raypipe.schema.minutes import Minutes, minutes_of, tradable_symbols, window_of
 from raypipe.schema.spec import Column, Table
-from raypipe.schema.tables import MINUTE_AGGS, SESSION, SYMBOL, SYMBOL_TYPES
+from raypipe.schema.tables import MINUTE_AGGS, SYMBOL_TYPES
 
 if TYPE_CHECKING:
     from raypipe.kernels.macd import MacdSeries
@@ -39,11 +39,7 @@ CROSSES = Table(
     key=EVENT_KEY,
     grain="session",
     columns=(
-        SESSION,
-        SYMBOL,
-        TF,
-        DECISION_NS,
-        EVENT_TYPE,
+        *EVENT_COLUMNS,
         Column("event_id", "str", "SYMBOL|tf|bar_start_ns|U or D.", role="id"),
         Column("direction", "i8", "1 for a crossing up, -1 for one down.", unit="1"),
         Column("bar_start_ns", "i64", "Start of the crossing bar.", unit="ns", role="time"),

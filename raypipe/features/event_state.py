@@ -20,23 +20,14 @@ from raypipe.features.macd import smoothing_of
 from raypipe.features.panel import Panel, known_splits
 from raypipe.features.volume_means import VOLUME_MEANS
 from raypipe.kernels.splits import last_before
-from raypipe.schema.events import (
-    DECISION_NS,
-    EVENT_KEY,
-    EVENT_TYPE,
-    EVENTS,
-    TF,
-    EventBars,
-    EventsParams,
-    bars_of_events,
-)
+from raypipe.schema.events import EVENT_COLUMNS, EVENT_KEY, EVENTS, EventBars, EventsParams, bars_of_events
 from raypipe.schema.family import Family, Inputs, Params, Read, Result, shared
 from raypipe.schema.frames import codes_of, floats, nullable
 from raypipe.schema.macd import WIDTH_NS, carried, carried_reads, matched
 from raypipe.schema.minutes import MinuteParams, window_of
 from raypipe.schema.spec import Column, Table
 from raypipe.schema.splits import split_ratios
-from raypipe.schema.tables import MINUTE_AGGS, SESSION, SPLITS, SYMBOL
+from raypipe.schema.tables import MINUTE_AGGS, SPLITS
 
 if TYPE_CHECKING:
     from raypipe.kernels.event_state import HistState, PriceState
@@ -118,11 +109,7 @@ def table(params: EventStateParams) -> Table:
         key=EVENT_KEY,
         grain="session",
         columns=(
-            SESSION,
-            SYMBOL,
-            TF,
-            DECISION_NS,
-            EVENT_TYPE,
+            *EVENT_COLUMNS,
             Column("minutes_since_open", "i16", "From the regular open to the decision; negative before.", "min"),
             Column("minutes_to_close", "i16", "From the decision to the regular close; negative after.", "min"),
             _share("ret_from_prev_close", "Last close / previous daily close on this basis - 1.", _NO_PREVIOUS),

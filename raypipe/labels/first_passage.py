@@ -15,21 +15,12 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from raypipe.calendar import NS_PER_MINUTE, NS_PER_SECOND, Session
-from raypipe.schema.events import (
-    DECISION_NS,
-    EVENT_KEY,
-    EVENT_TYPE,
-    EVENTS,
-    TF,
-    EventBars,
-    EventsParams,
-    bars_of_events,
-)
+from raypipe.schema.events import EVENT_COLUMNS, EVENT_KEY, EVENTS, EventBars, EventsParams, bars_of_events
 from raypipe.schema.family import Family, Inputs, Params, Read, Result, shared
 from raypipe.schema.frames import dictionary_array, nullable
 from raypipe.schema.minutes import window_of
 from raypipe.schema.spec import Column, Table
-from raypipe.schema.tables import MINUTE_AGGS, SESSION, SYMBOL
+from raypipe.schema.tables import MINUTE_AGGS
 
 if TYPE_CHECKING:
     from raypipe.kernels.first_passage import PriceBars
@@ -157,11 +148,7 @@ def table(params: LabelsParams) -> Table:
         key=EVENT_KEY,
         grain="session",
         columns=(
-            SESSION,
-            SYMBOL,
-            TF,
-            DECISION_NS,
-            EVENT_TYPE,
+            *EVENT_COLUMNS,
             _label("entry_ns", "i64", "Start of the entry bar, at whose open a position is taken.", "ns"),
             _label("entry_price", "f64", "Open of the entry bar.", "usd"),
             _label("entry_delay_s", "i32", "From the decision to the entry.", "s"),

@@ -15,8 +15,9 @@ from raypipe.schema.frames import codes_of
 from raypipe.schema.macd import MacdParams
 from raypipe.schema.minutes import Minutes, Mode, minutes_of
 from raypipe.schema.spec import Column
+from raypipe.schema.tables import SESSION, SYMBOL
 
-__all__ = ["DECISION_NS", "EVENTS", "EVENT_KEY", "EVENT_TYPE", "TF", "EventBars", "EventsParams", "bars_of_events"]
+__all__ = ["EVENTS", "EVENT_COLUMNS", "EVENT_KEY", "EventBars", "EventsParams", "bars_of_events"]
 
 #: Name of the table of events.
 EVENTS = "gold/events"
@@ -28,6 +29,8 @@ DECISION_NS = Column(
     "decision_ns", "i64", "End of the crossing bar: the row uses nothing later.", unit="ns", role="time"
 )
 EVENT_TYPE = Column("event_type", "dict", "cross_up or cross_down.", role="key")
+#: First columns of all of these tables.
+EVENT_COLUMNS = (SESSION, SYMBOL, TF, DECISION_NS, EVENT_TYPE)
 
 
 class EventsParams(Params):
