@@ -59,17 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a backfill.
-
-    Parameters
-    ----------
-    args
-        Arguments; those of the process if None.
-
-    Returns
-    -------
-    The exit code, as `raypipe run` has it.
-    """
+    """Run a backfill; see `tasks.entry.entry_point`. Returns the exit code that `raypipe run` has."""
     return entry_point(parser(), _flags, _backfill, args)
 
 

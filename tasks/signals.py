@@ -20,16 +20,7 @@ from raypipe.pipeline.progress import LineProgress
 from raypipe.pipeline.session import Order, require_lake, run_plan
 from raypipe.pipeline.signals import SignalSessions, Wanted
 from raypipe.pipeline.signals_run import Summary, run_signals
-from tasks.entry import (
-    Call,
-    entry_point,
-    joined,
-    lake_arguments,
-    log,
-    new_parser,
-    ray_executor,
-    session_arguments,
-)
+from tasks.entry import Call, entry_point, joined, lake_arguments, log, new_parser, ray_executor, session_arguments
 
 __all__ = ["main", "parser"]
 
@@ -48,17 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Build signals.
-
-    Parameters
-    ----------
-    args
-        Arguments; those of the process if None.
-
-    Returns
-    -------
-    The exit code, as `raypipe signals` has it.
-    """
+    """Build signals; see `tasks.entry.entry_point`. Returns the exit code that `raypipe signals` has."""
     return entry_point(parser(), lambda options: {"signals.touch.cadence": options.cadence}, _signals, args)
 
 

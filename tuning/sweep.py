@@ -61,17 +61,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a sweep.
-
-    Parameters
-    ----------
-    args
-        Arguments; those of the process if None.
-
-    Returns
-    -------
-    The exit code, as `raypipe tune` has it.
-    """
+    """Run a sweep; see `tasks.entry.entry_point`. Returns the exit code that `raypipe tune` has."""
     return entry_point(parser(), _flags, _sweep, args)
 
 

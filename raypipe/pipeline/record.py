@@ -22,6 +22,7 @@ __all__ = [
     "RECORD_SCHEMA",
     "RunRecord",
     "by_stage",
+    "chosen_run",
     "last_run",
     "new_run_id",
     "read_record",
@@ -171,6 +172,21 @@ def run_ids(lake: Lake) -> list[str]:
 def last_run(lake: Lake) -> str | None:
     """The id of the latest run, or None."""
     return next(iter(run_ids(lake)), None)
+
+
+def chosen_run(lake: Lake, run_id: str | None, purpose: str) -> str:
+    """The id that a person gave, else that of the latest run.
+
+    Raises
+    ------
+    UsageError
+        If there is no run yet; ``purpose`` says to do what.
+    """
+    name = run_id or last_run(lake)
+    if name is None:
+        msg = f"there is no run to {purpose}"
+        raise UsageError(msg, hint="start one: raypipe run")
+    return name
 
 
 def by_stage(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from raypipe.pipeline.nodes import ONCE
 from raypipe.pipeline.plan import Plan, Request, make_plan
 from raypipe.pipeline.provenance import lineage, origins, repeat_command
 from raypipe.pipeline.quality import check_coverage
-from raypipe.pipeline.record import RunRecord, last_run, new_run_id, read_record, unfinished, write_record
+from raypipe.pipeline.record import RunRecord, chosen_run, new_run_id, read_record, unfinished, write_record
 from raypipe.pipeline.stages import Stage, stage_named
 from raypipe.pipeline.views import declared_tables, write_report
 from raypipe.redact import redact
@@ -232,10 +232,7 @@ def plan_retry(config: Config, run_id: str | None = None) -> tuple[str, Plan]:
         If there is no such run.
     """
     lake = Lake(config.lake.location)
-    name = run_id or last_run(lake)
-    if name is None:
-        msg = "there is no run to retry"
-        raise UsageError(msg, hint="start one: raypipe run")
+    name = chosen_run(lake, run_id, "retry")
     left = unfinished(read_record(lake, name))
     return name, _plan(config, Request(items=left, allow_holes=config.run.allow_holes))
 

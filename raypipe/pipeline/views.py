@@ -16,7 +16,7 @@ from raypipe.pipeline.coverage import rows_before
 from raypipe.pipeline.model_results import model_results
 from raypipe.pipeline.pictures import session_pictures
 from raypipe.pipeline.plan import Plan, Request, make_plan, stage_tables
-from raypipe.pipeline.record import RunRecord, last_run, read_record
+from raypipe.pipeline.record import RunRecord, chosen_run, last_run, read_record
 from raypipe.pipeline.verdicts import newest_verdicts
 from raypipe.schema.spec import Table
 
@@ -176,10 +176,7 @@ def page_of_run(config: Config, run_id: str | None = None) -> tuple[str, str]:
         If there is no such run.
     """
     lake = Lake(config.lake.location)
-    name = run_id or last_run(lake)
-    if name is None:
-        msg = "there is no run to report on"
-        raise UsageError(msg, hint="start one: raypipe run")
+    name = chosen_run(lake, run_id, "report on")
     return name, _render(lake, read_record(lake, name), config)
 
 
