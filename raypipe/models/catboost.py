@@ -83,8 +83,14 @@ def learn(x: np.ndarray, y: np.ndarray, how: How) -> Boosted:
     """Fit on all rows."""
     import catboost
 
+    def rows() -> Any:
+        found = catboost.Pool(x, y, thread_count=how.threads)
+        if how.kept is not None:
+            found.quantize(border_count=how.params.border_count)
+        return found
+
     model = catboost.CatBoost(_settings(how))
-    model.fit(catboost.Pool(x, y, thread_count=how.threads))
+    model.fit(how.once("rows", how.params.border_count, rows))
     return Boosted(model, how.task)
 
 

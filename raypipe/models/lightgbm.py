@@ -85,7 +85,8 @@ def learn(x: np.ndarray, y: np.ndarray, how: How) -> Boosted:
     import lightgbm
 
     settings = _settings(len(y), how)
-    return Boosted(lightgbm.train(settings, lightgbm.Dataset(x, y, params=settings), how.rounds))
+    rows = how.once("rows", _bins(settings), lambda: lightgbm.Dataset(x, y, params=settings))
+    return Boosted(lightgbm.train(settings, rows, how.rounds))
 
 
 def stop(x: np.ndarray, y: np.ndarray, x_tail: np.ndarray, y_tail: np.ndarray, how: How, patience: int) -> int:
@@ -93,8 +94,9 @@ def stop(x: np.ndarray, y: np.ndarray, x_tail: np.ndarray, y_tail: np.ndarray, h
     import lightgbm
 
     settings = {**_settings(len(y), how), "metric": "binary_logloss" if how.task == "class" else "rmse"}
-    rows = lightgbm.Dataset(x, y, params=settings)
-    tail = lightgbm.Dataset(x_tail, y_tail, reference=rows, params=settings)
+    rows = how.once("rows", _bins(settings), lambda: lightgbm.Dataset(x, y, params=settings))
+    part = {"reference": rows, "params": settings}
+    tail = how.once("tail", _bins(settings), lambda: lightgbm.Dataset(x_tail, y_tail, **part))
     wait = lightgbm.early_stopping(patience, verbose=False)
     booster = lightgbm.train(settings, rows, how.rounds, valid_sets=[tail], callbacks=[wait])
     return int(booster.best_iteration)
@@ -117,6 +119,11 @@ def load(folder: Path, task: Task, features: int) -> Boosted:  # noqa: ARG001 - 
         msg = f"the file has {booster.num_feature()} features, the note {features}"
         raise ValueError(msg)
     return Boosted(booster)
+
+
+def _bins(settings: dict[str, Any]) -> tuple[int, int]:
+    """What the library's bins depend on: it leaves out features that cannot part a leaf of so many rows."""
+    return settings["min_data_in_leaf"], settings["seed"]
 
 
 def _settings(rows: int, how: How) -> dict[str, Any]:

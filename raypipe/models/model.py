@@ -6,8 +6,8 @@ what is given, and the constant that is predicted when there is nothing to learn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = [
     "Dim",
     "Fitted",
     "How",
+    "Kept",
     "Load",
     "Model",
     "ModelParams",
@@ -50,6 +51,10 @@ class ModelParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_by_name=True)
 
 
+#: By name, what a library made of the rows of a fit, such as bins, and what it depends on beside them.
+Kept: TypeAlias = dict[str, tuple[Hashable, Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class How:
     """How one model is fitted.
@@ -66,6 +71,8 @@ class How:
         Of everything random, 31 bits.
     threads
         Threads of the fit.
+    kept
+        Where the library's form of the rows is kept for further fits of the same rows; None: nowhere.
     """
 
     task: Task
@@ -73,6 +80,15 @@ class How:
     rounds: int
     seed: int
     threads: int
+    kept: Kept | None = None
+
+    def once(self, name: str, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What the library makes of rows before it fits them: once for fits that agree on ``key``, the latest kept."""
+        if self.kept is None:
+            return make()
+        if name not in self.kept or self.kept[name][0] != key:
+            self.kept[name] = (key, make())
+        return self.kept[name][1]
 
     def leaf_rows(self, rows: int, wanted: int) -> int:
         """Least rows of a leaf: as wanted, but no more than a quarter of what there is."""
@@ -140,6 +156,7 @@ class Model:
         rounds: int | None = None,
         seed: int,
         threads: int = 1,
+        kept: Kept | None = None,
     ) -> Fitted:
         """Fit one model.
 
@@ -159,6 +176,9 @@ class Model:
             Of everything random; equal arguments give equal models.
         threads
             Threads of the fit.
+        kept
+            Empty at first, and then given to each fit of the same ``x``, ``y`` and ``seed``: what the library made of
+            them is made once. It changes no model.
 
         Raises
         ------
@@ -167,7 +187,7 @@ class Model:
         ModelError
             If the arrays are not what is said above.
         """
-        how = self._how(task, params, rounds, seed, threads)
+        how = replace(self._how(task, params, rounds, seed, threads), kept=kept)
         _check_rows(self.name, x, y, task)
         if _nothing_to_learn(x, y):
             core: Core = Constant(float(np.mean(y, dtype=np.float64)), x.shape[1])
@@ -188,6 +208,7 @@ class Model:
         rounds: int | None = None,
         threads: int = 1,
         patience: int = 50,
+        kept: Kept | None = None,
     ) -> tuple[int, Literal["tail", "cap"]]:
         """How many rounds are best on a tail that the fit does not see, by log loss or RMSE.
 
@@ -197,8 +218,8 @@ class Model:
             Rows to fit, as for `fit`.
         x_tail, y_tail
             Later rows to judge.
-        task, params, seed, threads
-            As for `fit`.
+        task, params, seed, threads, kept
+            As for `fit`; what is kept is of both parts.
         rounds
             The most; None: as ``params`` say under ``rounds_key``.
         patience
@@ -216,7 +237,7 @@ class Model:
         if self.stop is None or self.rounds_key is None:
             msg = f"{self.name} has no rounds"
             raise DeveloperError(msg)
-        how = self._how(task, params, rounds, seed, threads)
+        how = replace(self._how(task, params, rounds, seed, threads), kept=kept)
         cap = how.rounds
         _check_rows(self.name, x, y, task)
         _check_rows(self.name, x_tail, y_tail, task)

@@ -82,7 +82,7 @@ def learn(x: np.ndarray, y: np.ndarray, how: How) -> Boosted:
     """Fit on all rows."""
     import xgboost
 
-    rows = xgboost.QuantileDMatrix(x, label=y, max_bin=_BINS, nthread=how.threads)
+    rows = how.once("rows", _BINS, lambda: xgboost.QuantileDMatrix(x, label=y, max_bin=_BINS, nthread=how.threads))
     return Boosted(xgboost.train(_settings(y, how), rows, num_boost_round=how.rounds))
 
 
@@ -90,8 +90,9 @@ def stop(x: np.ndarray, y: np.ndarray, x_tail: np.ndarray, y_tail: np.ndarray, h
     """Rounds that are best on the tail."""
     import xgboost
 
-    rows = xgboost.QuantileDMatrix(x, label=y, max_bin=_BINS, nthread=how.threads)
-    tail = xgboost.QuantileDMatrix(x_tail, label=y_tail, max_bin=_BINS, nthread=how.threads, ref=rows)
+    bins = {"max_bin": _BINS, "nthread": how.threads}
+    rows = how.once("rows", _BINS, lambda: xgboost.QuantileDMatrix(x, label=y, **bins))
+    tail = how.once("tail", _BINS, lambda: xgboost.QuantileDMatrix(x_tail, label=y_tail, ref=rows, **bins))
     booster = xgboost.train(
         {**_settings(y, how), "eval_metric": "logloss" if how.task == "class" else "rmse"},
         rows,

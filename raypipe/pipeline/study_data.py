@@ -19,6 +19,7 @@ import numpy as np
 from raypipe.dataset.matrix import Panel, Target
 from raypipe.errors import DeveloperError
 from raypipe.features.ta_windows import TaColumns, TaRows
+from raypipe.models.model import Kept
 from raypipe.pipeline.journal import POOLED
 
 __all__ = ["ALL", "FoldView", "Rows", "StudyData", "StudyView"]
@@ -265,6 +266,7 @@ class StudyView:
         selected = ALL if scope == POOLED else scope
         self.folds = tuple(self._fold(one, rows, data.columns[one.id, selected], early_stop) for one in data.folds)
         self._kept: dict[tuple[int, str], np.ndarray] = {}
+        self._bins: dict[tuple[int, str], Kept] = {}
         self._bars = data.bars_of(scope)
 
     def indicators(self, windows: Mapping[str, int]) -> np.ndarray | None:
@@ -298,6 +300,13 @@ class StudyView:
                 found.flags.writeable = False
         return found
 
+    def kept(self, fold: FoldView, part: Literal["train", "inner"], beside: np.ndarray | None = None) -> Kept | None:
+        """Where the bins of a part stay from one configuration to the next; None where there is no room, or reason.
+
+        Arguments as for `matrix`: columns that are put behind are of one configuration.
+        """
+        return self._bins.setdefault((fold.id, part), {}) if beside is None and self._keeps_bins else None
+
     def labels(self, rows: np.ndarray | None) -> np.ndarray:
         """Labels of rows, float32."""
         found: np.ndarray = self.y[rows]
@@ -319,6 +328,12 @@ class StudyView:
     def _keeps(self) -> bool:
         cells = sum((2 * len(one.train) + len(one.test)) * len(one.columns) for one in self.folds)
         return cells * np.dtype(np.float32).itemsize <= KEPT_BYTES
+
+    @cached_property
+    def _keeps_bins(self) -> bool:
+        """Two bytes a cell: libraries hold a bin by row, and some by column too."""
+        cells = sum((1 + (one.inner is not None)) * len(one.train) * len(one.columns) for one in self.folds)
+        return 2 * cells <= KEPT_BYTES
 
     def _fold(self, fold: Rows, rows: slice, columns: np.ndarray, early_stop: bool) -> FoldView:
         train, test = (_within(part, rows) for part in (fold.train, fold.test))

@@ -171,9 +171,11 @@ def _fold(
             params=params,
             seed=fit.seed,
             threads=fit.threads,
+            kept=view.kept(fold, "inner", beside),
         )
     x, y = view.matrix(fold, "train", beside), view.labels(fold.train)
-    fitted = fit.model.fit(x, y, task=view.kind, params=own, rounds=rounds, seed=fit.seed, threads=fit.threads)
+    known: dict[str, Any] = {"seed": fit.seed, "threads": fit.threads, "kept": view.kept(fold, "train", beside)}
+    fitted = fit.model.fit(x, y, task=view.kind, params=own, rounds=rounds, **known)
     return fitted.predict(view.matrix(fold, "test", beside)), rounds, stop
 
 

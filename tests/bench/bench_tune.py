@@ -30,6 +30,8 @@ from tests.pipeline.studies import made_data, made_job
 from tests.pipeline.sweeps import Silent, plan_at, sweep
 
 CONFIGS = 50
+#: Of studies that are fitted.
+FEW = 12
 #: Studies of one configuration; after the first few nothing is loaded any more.
 CHEAP = TuneParams(algorithms=("logistic",), n_configs=1, seed=7, early_stop="none")
 STEADY = 5
@@ -120,6 +122,31 @@ def test_a_journal_is_replayed(benchmark: BenchmarkFixture, tmp_path: Path, data
 
     benchmark.pedantic(replay, rounds=6, warmup_rounds=1)
     benchmark.extra_info["a replay"] = f"{min(spent) * 1e3:.1f} ms CPU (aim 50)"
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("algorithm", ["xgboost", "catboost", "lightgbm"])
+def test_bins_that_are_kept(
+    benchmark: BenchmarkFixture, tmp_path: Path, data: StudyData, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    """A symbol's study whose folds are binned once, beside one that bins them for each configuration."""
+    spent: dict[bool, list[float]] = {True: [], False: []}
+
+    def search(kept: bool) -> None:
+        folder = tmp_path / f"{kept}{len(spent[kept])}"
+        job = made_job(folder, "AAA", algorithm, n_configs=FEW, prune=False)
+        with monkeypatch.context() as patch:
+            if not kept:
+                patch.setattr(StudyView, "kept", lambda *_: None)
+            begun = time.process_time()
+            run_study(job, data)
+        spent[kept].append(time.process_time() - begun)
+
+    search(False)
+    benchmark.pedantic(lambda: search(True), rounds=2)
+    search(False)
+    kept, anew = (min(spent[one]) / FEW * 1e3 for one in (True, False))
+    benchmark.extra_info["a configuration"] = f"{kept:.0f} ms CPU, binned anew {anew:.0f} ms, {kept / anew:.2f} x"
 
 
 @pytest.mark.bench

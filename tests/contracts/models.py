@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import zipfile
@@ -17,7 +18,7 @@ import pytest
 
 from raypipe.errors import ModelError
 from raypipe.models.fitted import read_fitted
-from raypipe.models.model import Fitted, Model, Task
+from raypipe.models.model import Dim, Fitted, Model, Task
 
 ROWS, FEATURES, SEED = 600, 9, (1 << 63) + 5
 #: Ways to spoil a stored file.
@@ -254,6 +255,31 @@ def the_tail_decides_on_rounds(case: Case, folder: Path) -> None:
     assert case.model.best_rounds(x, y, *tail, **ask, rounds=3)[0] in {1, 2, 3}
 
 
+def what_is_kept_of_the_rows_changes_no_model(case: Case, folder: Path) -> None:
+    """Configurations of a search take turns on the same rows, some of them twice, with and without a tail."""
+    if case.model.rounds_key is None:
+        return
+    x, y = made(case.task)
+    known: dict[str, Any] = {"task": case.task, "seed": SEED}
+    draw, space, kept, kept_tail = random.Random(5), case.model.spaces["safe"], {}, {}
+    drawn = [{**case.config, **{name: _drawn(draw, dim) for name, dim in space.items()}} for _ in range(4)]
+    for config in (*drawn, drawn[0], drawn[3]):
+        params, rounds = case.model.split(config)
+        rounds = min(rounds, 40)
+        own, same = (case.model.fit(x, y, params=params, rounds=rounds, kept=k, **known) for k in (None, kept))
+        np.testing.assert_array_equal(own.predict(x), same.predict(x))
+        parts = (x[:400], y[:400], x[400:], y[400:])
+        cap = {"params": params, "rounds": rounds, "patience": 5}
+        own_rounds, same_rounds = (case.model.best_rounds(*parts, kept=k, **cap, **known) for k in (None, kept_tail))
+        assert own_rounds == same_rounds
+
+
+def _drawn(draw: random.Random, dim: Dim) -> Any:
+    if dim.kind == "choice":
+        return draw.choice(dim.choices)
+    return draw.randint(int(dim.low), int(dim.high)) if dim.kind == "int" else draw.uniform(dim.low, dim.high)
+
+
 #: By what they are called in reports.
 CHECKS: dict[str, Callable[[Case, Path], None]] = {
     check.__name__: check
@@ -276,6 +302,7 @@ CHECKS: dict[str, Callable[[Case, Path], None]] = {
         a_planted_signal_is_learned,
         noise_is_not_learned,
         the_tail_decides_on_rounds,
+        what_is_kept_of_the_rows_changes_no_model,
     )
 }
 

@@ -240,3 +240,14 @@ def test_fitted_predictions_are_what_is_stored(tmp_path, data):
         seed=seed,
     )
     np.testing.assert_array_equal(fitted.predict(view.matrix(fold, "test")), study.oof(0)[fold.test])
+
+
+@pytest.mark.parametrize("algorithm", ["xgboost", "catboost", "lightgbm"])
+def test_bins_that_are_kept_change_nothing(tmp_path, monkeypatch, algorithm):
+    data, found = made_data(3, sessions=500, horizon=2), []
+    for name in ("kept", "anew"):
+        run_study(made_job(tmp_path / name, "AAA", algorithm, n_configs=4, early_stop="tail"), data)
+        found.append(study_bytes(tmp_path / name, "AAA", algorithm))
+        monkeypatch.setattr(StudyView, "kept", lambda *_: None)
+    assert found[0] == found[1]
+    assert '"tail"' in found[0][0]
