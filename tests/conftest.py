@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.forks"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,13 +49,27 @@ settings.register_profile("ci", max_examples=100, derandomize=True, **_CALM)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
+#: The longest files that start no Ray.
+LONGEST = ("tests/controls/test_noise.py", "tests/contracts/test_families.py", "tests/docs/test_pages.py")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the users of real files; among parallel workers, hand out the Ray tests first: they take longest."""
+    """Mark the users of real files; among parallel workers, hand out what takes longest first: Ray, then `LONGEST`.
+
+    There are as many of these as workers: a worker gets its second file with the first, and nobody takes it off again.
+    """
     for item in items:
         if "shared_data" in getattr(item, "fixturenames", ()):
             item.add_marker("realdata")
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    file = item.nodeid.partition("::")[0]
+    if item.get_closest_marker("ray"):
+        return 0
+    return 1 + LONGEST.index(file) if file in LONGEST else 1 + len(LONGEST)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -89,3 +104,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real vendor files at {folder}; name their folder in RAYPIPE_SHARED_DATA")
     return folder.resolve()
+
+
+@pytest.fixture(scope="module")
+def one_net() -> Iterator[None]:
+    """Stacks learn one net where they else learn five, for what holds of each of them: most of the time goes there."""
+    from raypipe.models import _meta
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_meta, "NET_SEEDS", 1)
+        yield

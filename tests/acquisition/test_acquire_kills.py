@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import signal
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -18,10 +14,9 @@ from raypipe.acquisition.receipts import raw_files
 from raypipe.lake.location import Location
 from raypipe.lake.objects import open_store
 from raypipe.sources.polygon_keys import DAY, key_of
-from tests.acquisition.vendor import D2, D3, D6, D7, flat_file, lake_at, states, vendor_on
+from tests.acquisition.vendor import D2, D3, D6, D7, LATER, IngestParams, flat_file, ingest, lake_at, states, vendor_on
 
 BIG = 400_000
-ROOT = Path(__file__).resolve().parents[2]
 KEY = f"raw/{key_of(DAY, D2)}"
 
 
@@ -45,22 +40,22 @@ def parts(lake):
     return part_files(lake, 1 << 62)
 
 
-SCRIPT = """
-import sys
-from raypipe.lake.objects import Location, open_store
-from tests.acquisition.vendor import D2, DAY, LATER, IngestParams, ingest
-root, endpoint, bucket = sys.argv[1:]
-lake = open_store(Location.parse(root, endpoint_url=endpoint))
-params = IngestParams(endpoint_url=endpoint, bucket=bucket, aws_profile="", jobs=1)
-sys.exit(ingest(lake, params, start=D2, end=D2, datasets=(DAY,), now_ns=LATER).exit_code)
-"""
+def ingest_one(root, endpoint_url, bucket):
+    """Fetch the file of one session; the exit code."""
+    lake = open_store(Location.parse(root, endpoint_url=endpoint_url))
+    params = IngestParams(endpoint_url=endpoint_url, bucket=bucket, aws_profile="", jobs=1)
+    return ingest(lake, params, start=D2, end=D2, datasets=(DAY,), now_ns=LATER).exit_code
 
 
-def run_elsewhere(vendor, root, fault=""):
-    env = {**os.environ, "RAYPIPE_FAULT": fault}
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(root), vendor.endpoint_url, vendor.bucket], env=env, cwd=ROOT
-    )
+@pytest.fixture
+def elsewhere(forks):
+    """Fetches in another process, which may die at a fault."""
+
+    def start(vendor, root, fault=""):
+        function = f"{__name__}:{ingest_one.__name__}"
+        return forks.start(function, root, vendor.endpoint_url, vendor.bucket, fault=fault)
+
+    return start
 
 
 #: The listing is saved first, so the file's own commit is the second one.
@@ -68,13 +63,13 @@ KILLS = ["before_tmp:kill", "mid_tmp:kill,n=4", "after_fsync:kill,n=2", "after_r
 
 
 @pytest.mark.parametrize("fault", KILLS)
-def test_killed_at_any_step_old_or_new_stands_and_the_next_run_converges(moto, tmp_path, fault):
+def test_killed_at_any_step_old_or_new_stands_and_the_next_run_converges(moto, elsewhere, tmp_path, fault):
     root = tmp_path / "lake"
     old, new = flat_file("old", BIG), flat_file("new", BIG)
     moto.put(DAY, D2, body=old)
     moto.ingest(lake_at(root), D2, D2)
     moto.put(DAY, D2, body=new)
-    assert run_elsewhere(moto, root, fault).wait() == -signal.SIGKILL
+    assert elsewhere(moto, root, fault).wait() == -signal.SIGKILL
     lake = lake_at(root)
     stands = lake.read(KEY)
     assert stands in (old, new)
@@ -93,10 +88,10 @@ def test_killed_at_any_step_old_or_new_stands_and_the_next_run_converges(moto, t
     assert names == {"2025-01-02.csv.gz", "2025-01-02.csv.gz.receipt.json"}
 
 
-def test_killed_download_goes_on_where_it_stopped(behind, flaky, tmp_path):
+def test_killed_download_goes_on_where_it_stopped(behind, flaky, elsewhere, tmp_path):
     root = tmp_path / "lake"
     behind.put(DAY, D2, body=flat_file("big", BIG))
-    assert run_elsewhere(behind, root, "mid_tmp:kill,n=4").wait() == -signal.SIGKILL
+    assert elsewhere(behind, root, "mid_tmp:kill,n=4").wait() == -signal.SIGKILL
     lake = lake_at(root)
     have = part_path(lake, KEY).stat().st_size
     assert have >= 4 * 64 * 1024
@@ -109,21 +104,21 @@ def test_killed_download_goes_on_where_it_stopped(behind, flaky, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["before_upload:kill,n=2", "after_upload:kill,n=2"])
-def test_killed_while_putting_on_s3(moto, tmp_path, monkeypatch, fault):
+def test_killed_while_putting_on_s3(moto, elsewhere, tmp_path, monkeypatch, fault):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     root = Location.parse(f"s3://{moto.server.bucket()}/lake", endpoint_url=moto.endpoint_url)
     moto.put(DAY, D2)
-    assert run_elsewhere(moto, root.root, fault).wait() == -signal.SIGKILL
+    assert elsewhere(moto, root.root, fault).wait() == -signal.SIGKILL
     lake = open_store(root)
     assert (lake.stat(KEY) is None) == fault.startswith("before")
     assert moto.ingest(lake, D2, D2).exit_code == 0
     assert raw_files(lake, DAY)[D2].sha256 == hashlib.sha256(moto.get(DAY, D2)).hexdigest()
 
 
-def test_three_runs_at_once_give_one_good_file(moto, tmp_path):
+def test_three_runs_at_once_give_one_good_file(moto, elsewhere, tmp_path):
     root = tmp_path / "lake"
     moto.put(DAY, D2, body=flat_file("big", BIG))
-    runs = [run_elsewhere(moto, root) for _ in range(3)]
+    runs = [elsewhere(moto, root) for _ in range(3)]
     assert [run.wait() for run in runs] == [0, 0, 0]
     lake = lake_at(root)
     assert lake.read(KEY) == flat_file("big", BIG)

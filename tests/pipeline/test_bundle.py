@@ -7,8 +7,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,6 @@ from raypipe.pipeline.bundle import load_bundle, load_stored_bundle, write_bundl
 from raypipe.pipeline.bundle_files import BUNDLE, METRICS, check_bundle, send_bundle
 from tests.pipeline.bundles import FEATURES, draft, files_of, panel, written
 
-ROOT = Path(__file__).resolve().parents[2]
 BOOSTERS = ("xgboost", "catboost", "lightgbm")
 
 
@@ -66,10 +63,16 @@ def test_equal_drafts_have_equal_bytes(tmp_path):
     assert one.sha256 == again.sha256
 
 
+def predict(folder: str, out: str) -> None:
+    """What a process says that has neither fitted nor loaded anything before."""
+    p = load_bundle(Path(folder)).predict(panel())
+    np.savez(out, z=p.z, p=p.p, naive=p.naive, **p.by_base)
+
+
 @pytest.mark.parametrize(
     ("strategy", "algorithms"), [("mean", BOOSTERS), ("logistic", ("lightgbm",)), ("meta-mlp", ("lightgbm",))]
 )
-def test_loaded_in_a_fresh_process_it_says_the_same_to_the_last_bit(tmp_path, strategy, algorithms):
+def test_loaded_in_a_fresh_process_it_says_the_same_to_the_last_bit(tmp_path, strategy, algorithms, forks):
     of = panel()
     made = draft(of, algorithms=algorithms, strategy=strategy, regime=("f3",))
     write_bundle(tmp_path / "b", made)
@@ -79,14 +82,7 @@ def test_loaded_in_a_fresh_process_it_says_the_same_to_the_last_bit(tmp_path, st
         np.testing.assert_array_equal(
             fitted.predict(of.x[:, places]), load_bundle(tmp_path / "b").fitted[name].predict(of.x[:, places])
         )
-    code = (
-        "import sys, numpy as np\nfrom pathlib import Path\n"
-        "from raypipe.pipeline.bundle import load_bundle\nfrom tests.pipeline.bundles import panel\n"
-        "p = load_bundle(Path(sys.argv[1])).predict(panel())\n"
-        "np.savez(sys.argv[2], z=p.z, p=p.p, naive=p.naive, **p.by_base)\n"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path / "b"), str(tmp_path / "out.npz")]
-    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    assert forks.run("tests.pipeline.test_bundle:predict", tmp_path / "b", tmp_path / "out.npz") == 0
     with np.load(tmp_path / "out.npz", allow_pickle=False) as there:
         assert set(there) == {"z", "p", "naive", *here.by_base}
         for name, values in {"z": here.z, "p": here.p, "naive": here.naive, **here.by_base}.items():

@@ -5,9 +5,6 @@ The lake's own tests break single commits at every step; here a run of many part
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +20,7 @@ from raypipe.pipeline.executor import Serial
 from raypipe.pipeline.plan import Request, make_plan
 from raypipe.pipeline.stages import stages
 from raypipe.schema.family import Params
+from tests.forks import Forks
 from tests.pipeline.test_plan import lake_bytes
 from tests.servers import S3Server
 
@@ -32,25 +30,17 @@ LOCAL_POINTS = ("mid_tmp", "before_rename", "after_rename")
 S3_POINTS = ("before_upload", "after_upload")
 
 
-def run_and_die(location: Location, point: str, nth: int) -> int:
-    """Build everything in another process that is killed at the nth time it passes a point."""
-    code = (
-        "import sys, threading\n"
-        "from raypipe.lake.location import Location\n"
-        "from raypipe.lake.store import Lake\n"
-        "from raypipe.pipeline.driver import execute\n"
-        "from raypipe.pipeline.executor import Serial\n"
-        "from raypipe.pipeline.plan import Request, make_plan\n"
-        "from raypipe.pipeline.stages import stages\n"
-        "lake = Lake(Location.parse(sys.argv[1], endpoint_url=sys.argv[2] or None))\n"
-        "params = {stage.name: stage.params() for stage in stages()}\n"
-        "plan = make_plan(lake, params, Request(steps=('symbols', 'daily')))\n"
-        "execute(plan, Serial(), stop=threading.Event())\n"
-    )
-    env = {**os.environ, "RAYPIPE_FAULT": f"{point}:kill,n={nth}"}
-    return subprocess.run(
-        [sys.executable, "-c", code, location.root, location.endpoint_url or ""], env=env, check=False, timeout=120
-    ).returncode
+def build(root: str, endpoint_url: str) -> None:
+    """Build everything; whoever calls it dies at a fault."""
+    lake = Lake(Location.parse(root, endpoint_url=endpoint_url or None))
+    params = {stage.name: stage.params() for stage in stages()}
+    execute(make_plan(lake, params, Request(steps=STEPS)), Serial(), stop=threading.Event())
+
+
+def die(forks: Forks, location: Location, point: str, nth: int) -> int:
+    """Build in another process that is killed at the nth time it passes a point."""
+    fault = f"{point}:kill,n={nth}"
+    return forks.run("tests.pipeline.test_crash:build", location.root, location.endpoint_url or "", fault=fault)
 
 
 def finish(lake: Lake, params: dict[str, Params]) -> None:
@@ -64,9 +54,11 @@ def problems(lake: Lake, params: dict[str, Params]) -> list[object]:
 
 
 @pytest.mark.parametrize("point", LOCAL_POINTS)
-def test_killed_on_a_folder(point: str, make_lake: MakeLake, built: MakeLake, params: dict[str, Params]) -> None:
+def test_killed_on_a_folder(
+    point: str, make_lake: MakeLake, built: MakeLake, params: dict[str, Params], forks: Forks
+) -> None:
     lake = make_lake()
-    assert run_and_die(lake.location, point, 40) == -9
+    assert die(forks, lake.location, point, 40) == -9
     assert problems(lake, params) == []
     before = lake_bytes(lake)
     whole = lake_bytes(built(*STEPS))
@@ -80,7 +72,7 @@ def test_killed_on_a_folder(point: str, make_lake: MakeLake, built: MakeLake, pa
 
 @pytest.mark.parametrize("point", S3_POINTS)
 def test_killed_on_s3(
-    point: str, make_lake: MakeLake, params: dict[str, Params], s3_server: S3Server, tmp_path: Path
+    point: str, make_lake: MakeLake, params: dict[str, Params], s3_server: S3Server, forks: Forks
 ) -> None:
     """The same lake on S3 holds the same bytes as on disk, also after a kill."""
     folder = make_lake()
@@ -90,7 +82,7 @@ def test_killed_on_s3(
         lake.store.put_file(str(path.relative_to(root)), path)
     for path in sorted((root / "raw").rglob("*.csv.gz"))[:-12]:
         path.unlink()
-    assert run_and_die(lake.location, point, 10) == -9
+    assert die(forks, lake.location, point, 10) == -9
     assert problems(lake, params) == []
     finish(lake, params)
     finish(folder, params)

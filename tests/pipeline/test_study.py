@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -162,25 +160,18 @@ def test_a_stopped_study_says_so_and_goes_on(whole, tmp_path, data):
     assert run_study(made_job(tmp_path), data).asked == 0
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from raypipe.pipeline.study import run_study
-from raypipe.pipeline.study_data import StudyData
-from tests.pipeline.studies import made_job
-run_study(made_job(Path(sys.argv[1]), "AAA", "logistic"), StudyData.load(Path(sys.argv[2])))
-"""
+def study(root: str, arrays: str) -> None:
+    """Whoever calls it dies at a fault."""
+    run_study(made_job(Path(root), "AAA", "logistic"), StudyData.load(Path(arrays)))
 
 
 @pytest.mark.parametrize("point", ["mid_row", "after_row", "mid_line", "after_line"])
-def test_killed_at_every_step_of_a_line_it_ends_the_same(tmp_path, data, point):
+def test_killed_at_every_step_of_a_line_it_ends_the_same(tmp_path, data, point, forks):
     undisturbed, killed, arrays = tmp_path / "undisturbed", tmp_path / "killed", tmp_path / "arrays"
     arrays.mkdir()
     data.save(arrays)
     run_study(made_job(undisturbed, "AAA", "logistic"), data)
-    env = {"PYTHONPATH": str(Path(__file__).parents[2]), "RAYPIPE_FAULT": f"{point}:kill,n=6", "PATH": ""}
-    command = [sys.executable, "-c", KILLED, str(killed), str(arrays)]
-    assert subprocess.run(command, env=env, check=False, timeout=120).returncode == -9
+    assert forks.run("tests.pipeline.test_study:study", killed, arrays, fault=f"{point}:kill,n=6") == -9
     found = run_study(made_job(killed, "AAA", "logistic"), data)
     assert found.status == "done"
     assert 0 < found.asked < 14
