@@ -24,6 +24,7 @@ from raypipe.pipeline.training import stack_oof
 from raypipe.schema.modeling import CvParams, TuneParams
 from tests.controls.chain import Everything, Setup, searched
 
+pytestmark = pytest.mark.usefixtures("one_net")
 SYMBOLS, SESSIONS, FEATURES, FOLD = 6, 400, 8, 2
 CV = CvParams(n_folds=3, min_train_sessions=150, min_fold_rows=50)
 

@@ -22,6 +22,8 @@ from raypipe.pipeline.training import _oof_rows, stack_oof, train
 from tests.pipeline.bundles import files_of
 from tests.pipeline.runs import RUN, data, material
 
+pytestmark = pytest.mark.usefixtures("one_net")
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
@@ -104,12 +106,12 @@ def test_a_study_that_goes_on_is_not_stacked(root, tmp_path):
 def test_noise_in_later_folds_changes_no_learner_of_earlier_ones(made):
     oof = Oof.of(made.run, made.panel, made.folds)
     rows, draw = _oof_rows(made, oof), np.random.default_rng(5)
+    known = {strategy: forward_stack(strategy, rows) for strategy in ("logistic", "meta-mlp")}
     for fold in (2, 3):
         later = rows.fold > fold
         y, z = rows.y.copy(), rows.z.copy()
         y[later], z[later] = draw.integers(0, 2, later.sum()), draw.normal(size=z[later].shape)
-        for strategy in ("logistic", "meta-mlp"):
-            one = forward_stack(strategy, rows)
+        for strategy, one in known.items():
             other = forward_stack(strategy, dataclasses.replace(rows, y=y, z=z))
             np.testing.assert_array_equal(one[~later], other[~later])
 
