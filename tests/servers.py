@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 import pytest
 
 START_SECONDS = 60
+#: Keys of one page of a list, for which S3 takes 1,000: so that tests see several pages.
+MOTO_PAGE = 200
 _numbers = itertools.count()
 
 
@@ -125,6 +127,7 @@ def _beside_python(name: str) -> str:
 def _running(command, folder: Path) -> Iterator[int]:
     env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "RCLONE_"))}
     env |= {"RCLONE_CONFIG": str(folder / "rclone.conf"), "XDG_CACHE_HOME": str(folder / "cache"), "HOME": str(folder)}
+    env["MOTO_S3_DEFAULT_MAX_KEYS"] = str(MOTO_PAGE)
     with (folder / "log").open("ab") as log:
         for _ in range(3):  # somebody may take the port between finding and using it
             port = _free_port()

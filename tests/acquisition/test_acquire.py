@@ -33,6 +33,7 @@ from tests.acquisition.vendor import (
     states,
     vendor_on,
 )
+from tests.servers import MOTO_PAGE
 
 WEEK = (D2, D3, D6, D7, D8, D10)
 
@@ -237,10 +238,11 @@ def test_lists_more_keys_than_one_page_holds(moto, lake):
     with ThreadPoolExecutor(4) as pool:
         for _ in pool.map(
             lambda n: moto.put_key(f"{prefix}2025-01-02.csv.gz.{n:04d}", b""),
-            range(1_050),
+            range(MOTO_PAGE + 10),
         ):
             pass
     moto.put(DAY, D2, D10)
+    assert moto.server.client().list_objects_v2(Bucket=moto.bucket, Prefix=prefix)["IsTruncated"]
     assert states(moto.ingest(lake).objects)["new"] == [D2, D10]
 
 
