@@ -122,13 +122,21 @@ def _date(ns: int) -> dt.date:
     return dt.datetime.fromtimestamp(ns // 10**9, tz=dt.UTC).date()
 
 
-def write(path: Path, rows: np.ndarray, *, frames: Sequence[int] | None = None, level: int = 3, **meta) -> Path:
+def write(
+    path: Path,
+    rows: np.ndarray,
+    *,
+    frames: Sequence[int] | None = None,
+    level: int = 3,
+    checksum: bool = True,
+    **meta,
+) -> Path:
     """Write a file; ``.zst`` in its name compresses it, in frames cut after those bytes."""
     body = metadata(rows, **meta) + rows.tobytes()
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".zst":
         cuts = [0, *(frames or ()), len(body)]
-        pack = zstandard.ZstdCompressor(level=level, write_checksum=True).compress
+        pack = zstandard.ZstdCompressor(level=level, write_checksum=checksum).compress
         body = b"".join(pack(body[a:b]) for a, b in itertools.pairwise(cuts))
     path.write_bytes(body)
     return path
