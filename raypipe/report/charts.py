@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Interval", "Series", "interval_chart", "round_step", "scatter_chart"]
+__all__ = ["Interval", "Series", "apart", "interval_chart", "round_step", "scatter_chart"]
 
 _WIDTH, _HEIGHT = 520, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 14, 34
@@ -152,6 +152,20 @@ def round_step(rough: float) -> float:
     """
     power = 10.0 ** math.floor(math.log10(rough))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
+
+
+def apart(places: Sequence[float], least: float) -> list[float]:
+    """The same places in the same order, moved down as little as needed for labels not to overlap.
+
+    Examples
+    --------
+    >>> apart([50.0, 20.0, 22.0], 12.0)
+    [50.0, 20.0, 32.0]
+    """
+    found, last = [0.0] * len(places), -math.inf
+    for i in sorted(range(len(places)), key=lambda i: places[i]):
+        last = found[i] = max(places[i], last + least)
+    return found
 
 
 def _across(up: _Scale, right: float) -> Iterator[str]:

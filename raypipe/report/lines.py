@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from raypipe.report.charts import round_step
+from raypipe.report.charts import apart, round_step
 from raypipe.report.page import seconds, size
 
 __all__ = ["memory_lines", "sparkline"]
@@ -47,7 +47,7 @@ def memory_lines(memory: Mapping[str, Any]) -> str:
         f'<text x="{_LEFT}" y="{_HEIGHT - 6}">0</text>',
         f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{escape(seconds(last))}</text>',
     ]
-    places = _apart([_y(points[-1][name], top) for name, _, _ in _LINES])
+    places = apart([_y(points[-1][name], top) for name, _, _ in _LINES], _LABEL)
     for (name, said, style), place in zip(_LINES, places, strict=True):
         told = [p for p in points if p[name] > 0]
         line = " ".join(f"{_x(p['seconds'], last):.1f},{_y(p[name], top):.1f}" for p in told)
@@ -69,16 +69,6 @@ def _grid_line(value: float, top: float) -> str:
     y = _y(value, top)
     line = f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
     return f'{line}<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(size(value))}</text>'
-
-
-def _apart(places: Sequence[float]) -> list[float]:
-    """The same places, moved down as little as needed for labels not to overlap."""
-    found: dict[int, float] = {}
-    lowest = -_LABEL
-    for i in sorted(range(len(places)), key=lambda i: places[i]):
-        lowest = max(places[i], lowest + _LABEL)
-        found[i] = lowest
-    return [found[i] for i in range(len(places))]
 
 
 def sparkline(values: Sequence[int], width: int = 160, height: int = 24) -> str:

@@ -8,7 +8,7 @@ touches keeps all marks and loses their tooltips, which are most of the bytes.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 from zoneinfo import ZoneInfo
@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from raypipe.report.charts import apart
 
 __all__ = ["BAR_COLUMNS", "SIGNAL_COLUMNS", "session_picture"]
 
@@ -187,7 +189,7 @@ def _level_lines(rows: _Rows, axes: _Axes) -> Iterator[str]:
     last = {name: values[-1] for name, values in found.items() if len(values)}
     inside = {name: float(usd) for name, usd in last.items() if axes.low < usd < axes.high}
     heights = [float(y) for y in axes.y(np.array(list(inside.values())))]
-    for (name, usd), y, at in zip(inside.items(), heights, _apart(heights), strict=True):
+    for (name, usd), y, at in zip(inside.items(), heights, apart(heights, _LABEL_HEIGHT), strict=True):
         yield f'<path class="level" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>'
         yield f'<text x="{_WIDTH - _RIGHT + 6}" y="{at + 4:.1f}">{_plain(name)} {usd:.2f}</text>'
     vwap = rows.values("vwap")
@@ -243,7 +245,7 @@ def _depths(rows: _Rows, axes: _Axes) -> Iterator[str]:
 def _legend(rows: _Rows) -> Iterator[str]:
     """Title, outcomes with their counts, and what the colours of the depth mean."""
     outcomes = rows.texts(_OUTCOME)
-    said = escape(f"{rows.title}: {len(outcomes)} touches, outcome of 1 ATR in 4 minutes")
+    said = escape(f"{rows.title}: {len(outcomes)} touches, outcome of 1 ATR in 4 minutes, New York time")
     yield f'<text x="{_LEFT}" y="16">{said}</text>'
     entries = [(name, f"{name.lower()} {outcomes.count(name)}") for name in _OUTCOMES]
     yield from _keys(entries, 32, _LEFT)
@@ -267,20 +269,6 @@ def _clock(ns: int) -> dt.datetime:
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
     points = " ".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
     return f"M{points}" if points else ""
-
-
-def _apart(heights: Sequence[float]) -> list[float]:
-    """Heights for labels, in the order given, at least a line apart.
-
-    Examples
-    --------
-    >>> _apart([50.0, 20.0, 22.0])
-    [50.0, 20.0, 32.0]
-    """
-    placed, last = [0.0] * len(heights), -np.inf
-    for k in sorted(range(len(heights)), key=lambda k: heights[k]):
-        last = placed[k] = max(heights[k], last + _LABEL_HEIGHT)
-    return placed
 
 
 def _plain(name: str) -> str:
