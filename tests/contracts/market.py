@@ -10,7 +10,7 @@ import datetime as dt
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ from tests.contracts.sources import SOURCES, SYMBOLS, Known, Partitions, midnigh
 PACKAGES = ("raypipe.features", "raypipe.events", "raypipe.labels", "raypipe.dataset")
 
 
-@lru_cache(maxsize=1)
+@cache
 def all_families() -> dict[str, Family]:
     """Every family of the library, by name."""
     found: dict[str, Family] = {}
@@ -90,6 +90,7 @@ class Market:
         return made
 
 
+@cache
 def provider(name: str) -> tuple[Family, Params]:
     """The family that provides a table, with its default parameters."""
     for family in all_families().values():
@@ -147,11 +148,15 @@ class Spliced(Market):
 
     def _splice(self, name: str, early: pa.Table | None, late: pa.Table | None) -> pa.Table:
         spec, known_ns = _spec(name)
+        mine = None if early is None else known_ns(early) <= self.at_ns
+        other = None if late is None else known_ns(late) > self.at_ns
+        if mine is not None and mine.all() and (other is None or not other.any()):
+            return early
+        if other is not None and other.all() and (mine is None or not mine.any()):
+            return late
         parts = [spec.empty()]
-        if early is not None:
-            parts.append(early.filter(pa.array(known_ns(early) <= self.at_ns)))
-        if late is not None:
-            parts.append(late.filter(pa.array(known_ns(late) > self.at_ns)))
+        parts += [] if mine is None else [early.filter(pa.array(mine))]
+        parts += [] if other is None else [late.filter(pa.array(other))]
         whole = pa.concat_tables(parts).unify_dictionaries()
         if not spec.key:
             return whole
@@ -163,6 +168,7 @@ class Spliced(Market):
         return whole.take(pc.sort_indices(plain, sort_keys=keys))
 
 
+@cache
 def _spec(name: str) -> tuple[Table, Known]:
     if name in SOURCES:
         return SOURCES[name].table, SOURCES[name].known_ns
