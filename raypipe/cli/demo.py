@@ -89,7 +89,8 @@ def demo(app: App, out: Path, workers: int | None, executor: str, **numbers: Any
     drawn = grid_lines(app, lake_states(config), whole=False)
     found = [_model_line(each, right=right) for each, right in searches]
     ending = [*found, f"audit: {audit_line(audited)}", f"report: {document['report']}"]
-    app.show(document, [*lines[:-2], "", *drawn, "", *_verdict_lines(verdicts), "", lines[-1], *ending])
+    built = [*lines[:-2], ""] if record.outcomes else []
+    app.show(document, [*built, *drawn, "", *_verdict_lines(verdicts), "", lines[-1], *ending])
     if wrong:
         app.notes.error(f"{wrong} of {len(verdicts)} planted answers are wrong")
     return code

@@ -49,7 +49,8 @@ def test_a_demo_ends_as_its_audit_does(ends, own_built, found, code, said):
     done = ends(found)
     assert done.code == code, done.err
     assert said in done.err
-    assert "audit: 1 tables, columns: 1 clean" in done.out
+    assert "audit: 1 table, columns: 1 clean" in done.out
+    assert done.out[0] != "\n"
     kept = max((own_built / "audit" / "leakage").glob("*"))
     assert json.loads(kept.read_text())["exit_code"] == code
 

@@ -86,6 +86,8 @@ def test_a_sweep_from_beginning_to_end(call, root):
     best = json.loads((folder / "best_lightgbm.json").read_bytes())
     assert f"{best['best_auc']:.4f}" in out
     assert "2 studies of direction_1d, executor serial" in err
+    held = json.loads((root / SPLITS).read_bytes())["holdout"]
+    assert (f"no study sees the hold-out {held['start']} .. {held['end']}" if held else "nothing is held out") in err
 
 
 def test_the_same_again_does_nothing_more_and_says_the_same(call, root):
