@@ -295,7 +295,13 @@ def _clock(ns: int) -> str:
 
 
 def _by_number(one: tuple[str, int]) -> tuple[int, str]:
-    """Levels of confluence by size, words by letter."""
+    """Levels of confluence by size, words by letter.
+
+    Examples
+    --------
+    >>> sorted({"10": 4, "VWAP": 2, "7": 1, "PM_LOW": 3}.items(), key=_by_number)
+    [('PM_LOW', 3), ('VWAP', 2), ('7', 1), ('10', 4)]
+    """
     return (int(one[0]) if one[0].isdecimal() else -1, one[0])
 
 
