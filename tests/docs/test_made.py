@@ -30,6 +30,13 @@ def test_benchmarks_are_up_to_date():
     assert figures.CHART.read_text(encoding="utf-8") == figures.chart(data), "write it anew: make docs"
 
 
+def test_the_readme_repeats_what_was_measured():
+    minutes = figures.load()["figures"][0]
+    said = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"in {minutes['raypipe']} CPU seconds" in said
+    assert minutes["work"].partition(",")[0] in said
+
+
 def test_every_figure_has_a_benchmark():
     for figure in figures.load()["figures"]:
         assert (ROOT / "tests" / "bench" / figure["bench"]).is_file()
