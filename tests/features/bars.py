@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from raypipe.calendar import Session, calendar
@@ -147,6 +148,10 @@ _values = st.tuples(
 _names = st.lists(st.sampled_from(["A", "AA", "B", "Ba", "b", "BRK.B"]), min_size=1, max_size=4, unique=True)
 #: Where rows are: dense, thin, or one alone.
 _places = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 15)), max_size=25, unique=True)
+
+
+#: Markets cost more to draw, and to compute by the definition, than the inputs of kernels: fewer of them.
+FEWER = settings(max_examples=40)
 
 
 @st.composite

@@ -13,7 +13,7 @@ from raypipe.errors import BlockedError
 from raypipe.features.daily import DAILY, FAMILY, DailyParams
 from raypipe.schema.tables import DAY_AGGS, SPLITS, SYMBOL_TYPES
 from tests.contracts.market import read
-from tests.features.bars import Fixed, Sample, assert_rows, bar, run, samples, types_of
+from tests.features.bars import FEWER, Fixed, Sample, assert_rows, bar, run, samples, types_of
 from tests.reference.daily import daily
 
 MON, TUE, WED, THU, FRI = calendar().dates(dt.date(2025, 1, 13), dt.date(2025, 1, 17))
@@ -29,12 +29,14 @@ def build(made: Sample, params: DailyParams | None = None) -> dict[tuple[dt.date
     return {(row["session"], row["symbol"]): row for row in rows}
 
 
+@FEWER
 @given(samples())
 def test_equals_the_definition(made):
     table = run(FAMILY, made.market(), made.targets).table
     assert_rows(table, daily(made.bars, made.dates, made.splits))
 
 
+@FEWER
 @given(samples())
 def test_equals_the_definition_with_other_parameters(made):
     params = DailyParams(adjust="none", max_gap_sessions=2, prefilter_price_range=(5.0, 50.0), clean_symbols=False)
@@ -172,6 +174,7 @@ def test_wrong_parameters_are_refused(wrong):
         DailyParams(**wrong)
 
 
+@FEWER
 @given(samples())
 def test_prices_in_another_unit_change_no_ratio(made):
     """Prices times 4: prices are 4 times as high to the last bit, everything else stands."""

@@ -13,7 +13,7 @@ from raypipe.calendar import calendar
 from raypipe.features.daily import DAILY
 from raypipe.features.filtered import FAMILY, FILTERED, FilteredParams
 from tests.contracts.market import read
-from tests.features.bars import Sample, assert_rows, bar, run, samples
+from tests.features.bars import FEWER, Sample, assert_rows, bar, run, samples
 from tests.reference.filtered import filtered
 
 DATES = calendar().dates(dt.date(2025, 1, 2), dt.date(2025, 1, 31))
@@ -28,6 +28,7 @@ def build(made: Sample, **params) -> list[dict]:
     return run(FAMILY, made.with_daily(), made.targets, FilteredParams(**params)).table.to_pylist()
 
 
+@FEWER
 @given(samples(), st.integers(1, 12), st.sampled_from([0, 1e3, 1e6]), st.integers(0, 4))
 def test_equals_the_definition(made, window, min_avg_volume, min_days):
     params = FilteredParams(
@@ -40,6 +41,7 @@ def test_equals_the_definition(made, window, min_avg_volume, min_days):
     assert_rows(table, expected)
 
 
+@FEWER
 @given(samples())
 def test_a_band_of_its_own(made):
     params = FilteredParams(prefilter_price_range=(20.0, 500.0), prefilter_min_avg_volume=0, prefilter_min_days=0)

@@ -10,7 +10,7 @@ from hypothesis import given
 from raypipe.calendar import calendar
 from raypipe.features.volume_means import FAMILY, VolumeMeansParams
 from raypipe.schema.minutes import MinuteParams
-from tests.features.bars import Sample, bar, run, samples
+from tests.features.bars import FEWER, Sample, bar, run, samples
 from tests.reference.daily import basis
 from tests.reference.minute import mean_of_last
 
@@ -40,6 +40,7 @@ def expected(made: Sample, rows: int, sessions: int) -> list[tuple[dt.date, str,
 
 
 @pytest.mark.parametrize(("rows", "sessions"), [(1, 1), (2, 3), (3, 9)])
+@FEWER
 @given(made=samples())
 def test_equals_the_definition(made, rows, sessions):
     table = run(FAMILY, made.with_daily(), made.targets, params(rows, sessions)).table

@@ -13,7 +13,7 @@ from raypipe.features.daily import DailyParams
 from raypipe.features.weekly import FAMILY, WEEKLY, WeeklyParams
 from raypipe.schema.tables import SPLITS
 from tests.contracts.market import read
-from tests.features.bars import Fixed, Sample, assert_rows, bar, run, samples
+from tests.features.bars import FEWER, Fixed, Sample, assert_rows, bar, run, samples
 from tests.reference.weekly import weekly
 
 
@@ -31,6 +31,7 @@ def build(made: Sample, params: WeeklyParams | None = None) -> list[dict]:
     return run(FAMILY, made.with_daily(), made.targets, params).table.to_pylist()
 
 
+@FEWER
 @given(samples())
 def test_equals_the_definition(made):
     table = run(FAMILY, made.with_daily(), made.targets).table
@@ -38,6 +39,7 @@ def test_equals_the_definition(made):
     assert_rows(table, weekly(made.bars, every, made.held, made.splits))
 
 
+@FEWER
 @given(samples())
 def test_equals_the_definition_with_other_parameters(made):
     market = made.with_daily(DailyParams(max_gap_sessions=1))
@@ -121,6 +123,7 @@ def test_wrong_parameters_are_refused():
         WeeklyParams(max_gap_weeks=0)
 
 
+@FEWER
 @given(samples())
 def test_volume_is_conserved_without_splits(made):
     plain = Sample(made.sessions, made.bars, {}, made.held)
