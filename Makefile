@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 DEMO ?= demo
-WORKERS ?= 3
+WORKERS ?= 4
 BENCH ?=
 
 .DEFAULT_GOAL := help
@@ -19,6 +19,9 @@ setup: $(READY) ## only make .venv, with every package pinned
 
 demo: $(READY) ## synthetic market to a finished lake and a report, in demo/ (no account, no network)
 	$(BIN)/raypipe demo --out $(DEMO)
+
+# Kept byte code: else each worker rewrites every assertion, and each command that a test starts compiles all of raypipe.
+test test-all test-ray: export PYTHONDONTWRITEBYTECODE =
 
 test: $(READY) ## tests and doctests, but for the long forms of some
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --benchmark-disable -m "not slow" raypipe tests
