@@ -20,15 +20,14 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from raypipe.acquisition.acquire import IngestParams
+from raypipe.config_symbols import list_symbols, name_symbols
 from raypipe.config_text import config_files, read_config_file, read_value
-from raypipe.dataset.model_panel import ModelPanelParams
 from raypipe.errors import ConfigError
 from raypipe.lake.location import Location
 from raypipe.pipeline.stages import stages
 from raypipe.redact import redact
 from raypipe.schema.family import Params, linked
-from raypipe.schema.modeling import SECTIONS, PanelParams
-from raypipe.sources.symbol_lists import read_symbol_list
+from raypipe.schema.modeling import SECTIONS
 
 __all__ = ["Config", "LakeParams", "RunParams", "load_config", "section_types"]
 
@@ -181,27 +180,12 @@ def _checked(
         for name, kind in types.items()
         for path in _paths(kind, (name,))
     }
-    _list_symbols(sections, origin, folder)
+    list_symbols(sections, origin, folder)
+    name_symbols(sections, origin, folder)
     stage_params = {name: params for name, params in sections.items() if name not in {"lake", "run", "ingest"}}
     lake, run, ingest = sections["lake"], sections["run"], sections["ingest"]
     assert isinstance(lake, LakeParams) and isinstance(run, RunParams) and isinstance(ingest, IngestParams)  # noqa: PT018
     return Config(lake, run, ingest, stage_params, origin, tuple(warnings))
-
-
-def _list_symbols(sections: dict[str, Params], origin: dict[str, str], folder: Path) -> None:
-    """Read the list of symbols of models: workers have no such file, and its name is no part of a fingerprint."""
-    panel, own = sections["panel"], sections["model_panel"]
-    assert isinstance(panel, PanelParams) and isinstance(own, ModelPanelParams)  # noqa: PT018
-    path = folder / panel.symbols_file
-    if own.listed or (panel.symbols_file == PanelParams().symbols_file and not path.is_file()):
-        return  # the shipped list is not beside every lake; whoever needs it says so
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
-        raise ConfigError(msg, key="panel.symbols_file", file=str(path)) from None
-    sections["model_panel"] = own.model_copy(update={"listed": read_symbol_list(text, str(path))})
-    origin["model_panel.listed"] = f"file {path}"
 
 
 # --- where values come from --------------------------------------------------------------------

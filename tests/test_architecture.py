@@ -43,7 +43,8 @@ ALLOWED: dict[str, set[str]] = {
     "schema": {"calendar"},  # a family is asked about one Session
     **_STAGES,
     "config_text": set(),
-    "config": {*_STAGES, "schema", "calendar", "config_text"},
+    "config_symbols": {"sources", "dataset", "schema"},
+    "config": {*_STAGES, "schema", "calendar", "config_text", "config_symbols"},
     "pipeline": _BELOW_PIPELINE,
     "audit": {"pipeline", "schema", "calendar"},
     "cli": {"pipeline", "acquisition", "config", "report", "audit"},

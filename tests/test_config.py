@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, SecretStr
 import raypipe.config
 from raypipe.config import load_config, section_types
 from raypipe.config_text import MAX_BYTES, read_config_file, read_value
-from raypipe.errors import ConfigError, UsageError
+from raypipe.errors import ConfigError
 from raypipe.schema.family import Params
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -299,20 +299,6 @@ def test_every_stage_has_its_section(folder):
     kinds = {stage.name: stage.params for stage in stages()} | SECTIONS
     own = {name: params.model_dump(exclude=set(params.sections())) for name, params in config.params.items()}
     assert own == {name: kind().model_dump(exclude=set(kind.sections())) for name, kind in kinds.items()}
-
-
-def test_the_list_of_symbols_is_read_from_its_file(folder):
-    (folder / "mine.txt").write_text("B\nA  # first\n", encoding="utf-8")
-    config = load_config(env={}, folder=folder, sets=["panel.symbols_file=mine.txt"])
-    assert config.params["model_panel"].listed == ("B", "A")
-    assert config.origin["model_panel.listed"] == f"file {folder / 'mine.txt'}"
-    assert load_config(env={}, folder=ROOT).params["model_panel"].listed[:2] == ("AAPL", "MSFT")
-    assert load_config(env={}, folder=folder).params["model_panel"].listed == ()
-    with pytest.raises(ConfigError, match=r"other.txt: cannot be read"):
-        load_config(env={}, folder=folder, sets=["panel.symbols_file=other.txt"])
-    (folder / "twice.txt").write_text("B\nA\nB\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"twice.txt, line 3: 'B' stands in line 1 already"):
-        load_config(env={}, folder=folder, sets=["panel.symbols_file=twice.txt"])
 
 
 def test_a_shared_section_is_set_in_one_place(load):

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Literal
 from raypipe.acquisition.digest import digest
 from raypipe.acquisition.place import publish
 from raypipe.acquisition.receipts import Receipt, known_sha256, receipt_of
-from raypipe.errors import UsageError
+from raypipe.errors import UnsafeNameError, UsageError
 from raypipe.lake.names import check_key, check_symbol
 from raypipe.sources.daily_files import DailyFile, file_kind
+from raypipe.sources.daily_names import NamedFile
 
 if TYPE_CHECKING:
     from raypipe.lake.objects import ObjectStore
+    from raypipe.sources.symbol_lists import VendorName
 
 __all__ = ["DAILY_FILES", "AdoptedFile", "adopt_daily"]
 
@@ -35,7 +37,12 @@ class AdoptedFile:
 
 
 def adopt_daily(
-    lake: ObjectStore, where: Path, *, now_ns: Callable[[], int], dry_run: bool = False
+    lake: ObjectStore,
+    where: Path,
+    *,
+    now_ns: Callable[[], int],
+    names: tuple[VendorName, ...] = (),
+    dry_run: bool = False,
 ) -> list[AdoptedFile]:
     """Take a file of daily bars, or all of a folder, into the lake; a file of the same name is replaced.
 
@@ -47,6 +54,8 @@ def adopt_daily(
         A Parquet or CSV file, or a folder of such files.
     now_ns
         The clock, nanoseconds UTC.
+    names
+        What the vendor of the files calls symbols; files are kept as they are.
     dry_run
         Only say what would be done.
 
@@ -58,7 +67,7 @@ def adopt_daily(
         If a file cannot be read as daily bars, naming it and the row. None is taken then.
     """
     paths = _files(where)
-    checked = [(path, _symbols(path)) for path in paths]
+    checked = [(path, _symbols(path, names)) for path in paths]
     return [_take(lake, path, symbols, now_ns, dry_run=dry_run) for path, symbols in checked]
 
 
@@ -71,16 +80,21 @@ def _files(where: Path) -> list[Path]:
     return found
 
 
-def _symbols(path: Path) -> int:
+def _symbols(path: Path, names: tuple[VendorName, ...]) -> int:
     try:
         file = DailyFile(path.read_bytes(), path.name)
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"
         raise UsageError(msg, hint="name a file that can be read") from None
     file.check()
-    for symbol in file.symbols:
-        check_symbol(symbol)
-    return len(file.symbols)
+    symbols = NamedFile(file, names).symbols
+    for symbol in symbols:
+        try:
+            check_symbol(symbol)
+        except UnsafeNameError as error:
+            hint = f"{error.hint}; a vendor's own names are mapped by ingest.vendor and ingest.symbol_map"
+            raise UnsafeNameError(error.message, hint=hint, **error.values, file=path.name) from None
+    return len(symbols)
 
 
 def _take(lake: ObjectStore, path: Path, symbols: int, now_ns: Callable[[], int], *, dry_run: bool) -> AdoptedFile:

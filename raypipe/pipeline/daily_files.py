@@ -7,43 +7,21 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import pyarrow as pa
-from pydantic import Field
 
 from raypipe.acquisition.receipts import receipt_of
 from raypipe.errors import SourceError
-from raypipe.pipeline.daily_index import DAILY_RAW, DailyIndex, read_daily
+from raypipe.pipeline.daily_index import DAILY_RAW, DailyFilesParams, DailyIndex
 from raypipe.pipeline.job import Target
 from raypipe.pipeline.stages import Built, Stage
 from raypipe.pipeline.work import Work
-from raypipe.schema.daily_bars import OHLCV_1D, DailyIngest
-from raypipe.schema.family import Finding, Params, Read, shared
-from raypipe.sources.daily_files import SymbolBars
+from raypipe.schema.daily_bars import OHLCV_1D
+from raypipe.schema.family import Finding, Read
+from raypipe.sources.symbol_lists import VendorName
 
-__all__ = ["DAILY_FILES", "DailyFilesParams", "daily_rows"]
-
+__all__ = ["DAILY_FILES", "daily_rows"]
 
 #: What the lake holds, listed once per job.
 _INDEXES: WeakKeyDictionary[Work, DailyIndex] = WeakKeyDictionary()
-
-
-class DailyFilesParams(Params):
-    """Which bars of files are taken.
-
-    Attributes
-    ----------
-    ingest
-        First and last session count.
-    max_share
-        Share of a symbol's rows that may be set aside before the symbol fails.
-    """
-
-    ingest: DailyIngest = shared("ingest", DailyIngest)
-    max_share: float = Field(0.001, ge=0, le=1, description="Share of rows set aside before a symbol fails.")
-
-    def tracked(self) -> dict[str, Any]:
-        """The values that count here."""
-        dates = {"start_date": str(self.ingest.start_date), "end_date": str(self.ingest.end_date)}
-        return {"max_share": self.max_share, **dates}
 
 
 def build_daily(work: Work, targets: tuple[Target, ...]) -> Iterator[Built]:
@@ -83,9 +61,8 @@ def daily_rows(work: Work, target: Target, noted: list[Finding], *, keep_bad: bo
 
     params = work.params(stage_named(target.stage))
     assert isinstance(params, DailyFilesParams)
-    files = _files_of(work, target)
-    parts = [read_daily(work.lake.store, key, sha256).bars(target.partition) for key, sha256 in files.items()]
-    found = SymbolBars.joined(parts)
+    index = _index_of(work, target, params.names)
+    found = index.bars(target.partition)
     bars = found.between(params.ingest.start_date, params.ingest.end_date)
     if len(bars.days) < len(found.days):
         message = "rows outside ingest.start_date and end_date were passed over"
@@ -95,18 +72,18 @@ def daily_rows(work: Work, target: Target, noted: list[Finding], *, keep_bad: bo
     if keep_bad:
         work.lake.quarantine(target.table, target.partition, bad)
     bars.refuse_many(bad.num_rows, params.max_share)
-    return good.to_table(tuple(_came(work, key) for key in files))
+    return good.to_table(tuple(_came(work, key) for key in index.files_of(target.partition)))
 
 
-def _files_of(work: Work, target: Target) -> dict[str, str]:
-    """The files that hold bars of a symbol, if they are those that the plan saw."""
-    index = _INDEXES.setdefault(work, DailyIndex(work.lake.store))
+def _index_of(work: Work, target: Target, names: tuple[VendorName, ...]) -> DailyIndex:
+    """The files of daily bars, if those of a symbol are the ones that the plan saw."""
+    index = _INDEXES.setdefault(work, DailyIndex(work.lake.store, names))
     planned = {ref.partition: ref.fingerprint for ref in work.job.inputs[DAILY_RAW]}[target.partition]
     found = index.get(target.partition)
     if found is None or found.sha256 != planned:
         msg = "the raw files are not those that the plan saw"
         raise SourceError(msg, hint="run again", table=target.table, partition=target.partition)
-    return index.files_of(target.partition)
+    return index
 
 
 def _came(work: Work, key: str) -> int:

@@ -20,6 +20,7 @@ from raypipe.config import Config
 from raypipe.errors import UsageError
 from raypipe.lake.store import Lake
 from raypipe.pipeline.book_probe import probe
+from raypipe.pipeline.daily_index import names_of
 from raypipe.sources.polygon_keys import DATASETS, Dataset
 
 __all__ = [
@@ -193,7 +194,8 @@ def keep_corporate(config: Config, kind: str, path: Path | None) -> None:
 
 def keep_daily(config: Config, where: Path, *, dry_run: bool = False) -> list[AdoptedFile]:
     """Take a file of daily bars, or a folder of them, into the lake."""
-    return adopt_daily(Lake(config.lake.location).store, where, now_ns=time.time_ns, dry_run=dry_run)
+    store, names = Lake(config.lake.location).store, names_of(config.params.values())
+    return adopt_daily(store, where, now_ns=time.time_ns, names=names, dry_run=dry_run)
 
 
 def missing(

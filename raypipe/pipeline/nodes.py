@@ -16,6 +16,7 @@ from raypipe.calendar import Calendar, calendar
 from raypipe.errors import PartitionError
 from raypipe.lake.manifest import InputSummary, Manifest
 from raypipe.lake.store import Lake
+from raypipe.pipeline.daily_index import names_of
 from raypipe.pipeline.fingerprint import fingerprint, params_digest, summarise
 from raypipe.pipeline.job import InputRef, Span
 from raypipe.pipeline.raw import SYMBOL_RAW, RawIndex, sources_of
@@ -108,7 +109,7 @@ class Nodes:
     def __init__(
         self, lake: Lake, params: Mapping[str, Params], stages: Sequence[Stage], *, allow_holes: bool = False
     ) -> None:
-        self.raw = RawIndex(lake, sources_of(params.values()))
+        self.raw = RawIndex(lake, sources_of(params.values()), names_of(params.values()))
         self._views = {
             stage.table(params[stage.name]).name: _StageView(stage, params[stage.name], lake) for stage in stages
         }

@@ -28,6 +28,7 @@ from raypipe.schema.signals import SignalPart, SignalsParams, SourceParams
 from raypipe.schema.spec import Table
 from raypipe.sources.instruments import read_reference, read_splits
 from raypipe.sources.polygon_keys import DAY, MINUTE
+from raypipe.sources.symbol_lists import VendorName
 
 __all__ = ["ONCE", "RAW_DATASETS", "SYMBOL_RAW", "RawIndex", "parse_once", "sources_of"]
 
@@ -53,10 +54,12 @@ class RawIndex:
         The lake; files stand under ``raw/`` with the vendor's own keys.
     sources
         Where files of books and prints are, if not there.
+    names
+        What the vendor of daily files calls symbols.
     """
 
-    def __init__(self, lake: Lake, sources: SourceParams | None = None) -> None:
-        self._lake = lake
+    def __init__(self, lake: Lake, sources: SourceParams | None = None, names: tuple[VendorName, ...] = ()) -> None:
+        self._lake, self._names = lake, names
         self._books = BookFiles(lake.store, sources)
         self._files: dict[tuple[str, str], RawFile | None] = {}
         self._receipts: dict[str, dict[str, Receipt]] = {}
@@ -95,7 +98,7 @@ class RawIndex:
 
     @cached_property
     def _daily(self) -> DailyIndex:
-        return DailyIndex(self._lake.store)
+        return DailyIndex(self._lake.store, self._names)
 
     @cached_property
     def _inventories(self) -> Mapping[str, RawInventory]:

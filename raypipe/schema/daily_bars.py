@@ -54,6 +54,8 @@ class DailyIngest(Params):
     provider: Literal["flat_files", "files"] = _field(
         "flat_files", "Whose bars `raypipe ingest` takes: the vendor's flat files, or daily bars from any files."
     )
+    vendor: str | None = _field(None, "Whose names of symbols daily files have, as in symbol_map; empty: canonical.")
+    symbol_map: str | None = _field(None, "File that maps vendors' names, such as configs/symbol_map.csv.")
     adjustment: Adjustment = _field("split", "What the prices of daily files are: raw, split or full.")
     start_date: dt.date | None = _field(dt.date(2015, 1, 1), "First session taken from daily files.")
     end_date: dt.date | None = _field(None, "Last session taken from daily files.")

@@ -77,6 +77,10 @@ class SymbolMap:
 
     names: tuple[VendorName, ...]
 
+    def of(self, vendor: str) -> tuple[VendorName, ...]:
+        """All entries of one vendor, in their order; empty if there is none."""
+        return tuple(name for name in self.names if name.vendor == vendor)
+
     def to_vendor(self, symbol: str, vendor: str, session: dt.date) -> str:
         """What a vendor calls a symbol in a session."""
         mine = [name for name in self.names if (name.symbol, name.vendor) == (symbol, vendor)]

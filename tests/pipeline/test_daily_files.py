@@ -15,9 +15,11 @@ import pytest
 from raypipe.audit.probes import TableAudit
 from raypipe.cli.main import main
 from raypipe.config import Config, load_config
+from raypipe.errors import UnsafeNameError
 from raypipe.lake.store import Lake
 from raypipe.pipeline.driver import RunResult, execute
 from raypipe.pipeline.executor import Serial
+from raypipe.pipeline.intake import keep_daily
 from raypipe.pipeline.plan import Plan, Request, make_plan
 from raypipe.pipeline.replay import Replay
 from raypipe.pipeline.views import declared_tables
@@ -131,6 +133,84 @@ def test_ingest_takes_files_and_builds(tmp_path, capsys):
     }
     assert set(document["run"]["tables"]) == {*TABLES, "silver/universe", "gold/targets", "gold/model_panel"}
     assert read(config_of(tmp_path), "bronze/ohlcv_1d")["vintage_ns"].null_count == 0
+
+
+# --- a vendor's names --------------------------------------------------------------------------
+
+SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "symbol_map.csv"
+CHANGE = ("2022-06-07", "2022-06-08", "2022-06-09", "2022-06-10")
+
+
+def named(root: Path, vendor: str, map_file: Path = SHIPPED) -> Config:
+    return config_of(root, f"ingest.vendor={vendor}", f"ingest.symbol_map={map_file}")
+
+
+def put(folder: Path, name: str, *rows: tuple[str, str, float]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "".join(ROW.format(date=date, symbol=symbol, close=close) for date, symbol, close in rows)
+    (folder / name).write_text("date,symbol,open,high,low,close,volume\n" + text)
+    return folder / name
+
+
+def fingerprints(config: Config) -> dict[str, str]:
+    lake, spec = Lake(config.lake.location), declared_tables(config)["bronze/ohlcv_1d"]
+    return {name: lake.manifest(spec, name).fingerprint for name in lake.partitions(spec)}
+
+
+def test_a_vendors_names_become_symbols_from_ingest_to_the_panel(tmp_path):
+    config = named(tmp_path, "polygon")
+    vendor = put(tmp_path / "vendor", "a.csv", *((date, "FB", 10.0) for date in CHANGE[:2]), (CHANGE[2], "V", 10.0))
+    put(tmp_path / "vendor", "b.csv", *((date, "META", 10.5) for date in CHANGE[2:]))
+    assert [each.symbols for each in keep_daily(config, vendor.parent)] == [2, 1]
+    assert run(config).exit_code == 0
+    for table in ("bronze/ohlcv_1d", "silver/bars_1d", "gold/panel_technical"):
+        rows = read(config, table)
+        meta = rows.filter(pc.equal(rows["symbol"].cast(pa.string()), "META"))
+        assert [str(day) for day in meta["session"].to_pylist()] == list(CHANGE), table
+        assert set(rows["symbol"].to_pylist()) == {"META", "V"}, table
+    assert plan_of(config).to_build == ()
+
+
+def test_a_name_that_no_file_of_a_lake_may_have_comes_in_by_the_map(tmp_path):
+    path = put(tmp_path / "vendor", "a.csv", ("2025-01-02", "BRK/B", 10.0))
+    with pytest.raises(UnsafeNameError, match=r"a\.csv.*ingest.symbol_map"):
+        keep_daily(config_of(tmp_path), path)
+    config = named(tmp_path, "slash")
+    keep_daily(config, path)
+    assert run(config).exit_code == 0
+    assert read(config, "silver/universe")["symbol"].to_pylist() == ["BRK.B"]
+
+
+def test_a_map_counts_for_the_symbols_that_it_is_about(tmp_path):
+    write(tmp_path, "a.csv", AAA=[10, 10.5, 10.2], **{"BRK-B": [10, 10, 10.9]})
+    run(config_of(tmp_path))
+    before = fingerprints(config_of(tmp_path))
+    assert set(before) == {"AAA", "BRK-B"}
+    run(named(tmp_path, "yahoo"))
+    after = fingerprints(named(tmp_path, "yahoo"))
+    assert after["AAA"] == before["AAA"]
+    assert set(after) == {"AAA", "BRK-B", "BRK.B"}
+    mine = tmp_path / "mine.csv"
+    mine.write_text(SHIPPED.read_text() + "BF.B,yahoo,BF-B,,\n")
+    assert plan_of(named(tmp_path, "yahoo", mine)).to_build == ()
+    mine.write_text(SHIPPED.read_text().replace("BRK-B,,", "BRK-B,2025-01-03,"))
+    states = {(item.table, item.partition): item.reason for item in plan_of(named(tmp_path, "yahoo", mine)).to_build}
+    assert states["bronze/ohlcv_1d", "BRK.B"] == "input changed: raw/ohlcv_1d (content)"
+    assert ("bronze/ohlcv_1d", "AAA") not in states
+
+
+def test_names_that_meet_fail_their_symbol_alone(tmp_path):
+    config = named(tmp_path, "polygon")
+    folder = tmp_path / "lake" / "raw" / "ohlcv_1d"
+    put(folder, "a.csv", (CHANGE[0], "FB", 10.0), (CHANGE[0], "V", 10.0))
+    put(folder, "b.csv", (CHANGE[0], "META", 10.5))
+    failed = {(o.table, o.partition): o for o in run(config).outcomes if o.status == "failed"}
+    assert set(failed) == {("bronze/ohlcv_1d", "META")}
+    error = failed["bronze/ohlcv_1d", "META"].error
+    assert error.kind == "SourceError"
+    assert error.values["file"] == "ohlcv_1d/b.csv"
+    assert (error.values["symbol"], error.values["session"]) == ("META", CHANGE[0])
+    assert set(fingerprints(config)) == {"V"}
 
 
 # --- real files --------------------------------------------------------------------------------
