@@ -191,7 +191,8 @@ class Study:
             If the journal was edited (value ``line``).
         """
         arrays = data if data is not None else StudyData.load(Path(job.scratch))
-        view = StudyView(arrays, job.scope, early_stop=job.params.early_stop == "tail")
+        params = job.params
+        view = StudyView(arrays, job.scope, early_stop=params.early_stop == "tail", again=params.n_configs > 1)
         journal = Journal.open(job.location, job.key, header_of(job, arrays), view.rows, wait=wait)
         try:
             return cls(job, view, journal)

@@ -255,9 +255,11 @@ class StudyView:
         `POOLED` or a symbol.
     early_stop
         Whether boosting may be stopped on a tail of the training rows.
+    again
+        Whether folds are fitted more than once, so that it is worth keeping their bins.
     """
 
-    def __init__(self, data: StudyData, scope: str, *, early_stop: bool) -> None:
+    def __init__(self, data: StudyData, scope: str, *, early_stop: bool, again: bool = True) -> None:
         rows = data.rows_of(scope)
         self.kind, self.horizon, self.one_symbol = data.kind, data.horizon, scope != POOLED
         self.rows = rows.stop - rows.start
@@ -267,6 +269,7 @@ class StudyView:
         self.folds = tuple(self._fold(one, rows, data.columns[one.id, selected], early_stop) for one in data.folds)
         self._kept: dict[tuple[int, str], np.ndarray] = {}
         self._bins: dict[tuple[int, str], Kept] = {}
+        self._again = again
         self._bars = data.bars_of(scope)
 
     def indicators(self, windows: Mapping[str, int]) -> np.ndarray | None:
@@ -333,7 +336,7 @@ class StudyView:
     def _keeps_bins(self) -> bool:
         """Two bytes a cell: libraries hold a bin by row, and some by column too."""
         cells = sum((1 + (one.inner is not None)) * len(one.train) * len(one.columns) for one in self.folds)
-        return 2 * cells <= KEPT_BYTES
+        return self._again and 2 * cells <= KEPT_BYTES
 
     def _fold(self, fold: Rows, rows: slice, columns: np.ndarray, early_stop: bool) -> FoldView:
         train, test = (_within(part, rows) for part in (fold.train, fold.test))
