@@ -1,8 +1,6 @@
-"""Serial, Process and Ray under one contract."""
+"""Serial and Process under one contract; Ray under the same: tests/ray/test_executor.py."""
 
 from __future__ import annotations
-
-import pytest
 
 from raypipe.pipeline.executor import Process, Serial
 from tests.contracts.executor import DeterminismContract, WorkerContract
@@ -21,12 +19,3 @@ class TestProcess(DeterminismContract, WorkerContract):
     @classmethod
     def make(cls, workers: int) -> Process:
         return Process(workers, task=run_probe)
-
-
-@pytest.mark.ray
-class TestRay(DeterminismContract, WorkerContract):
-    @classmethod
-    def make(cls, workers: int):
-        from tasks.runtime import RayExecutor
-
-        return RayExecutor("local", workers, task=run_probe)

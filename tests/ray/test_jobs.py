@@ -140,43 +140,30 @@ def test_a_stopped_job_counts_as_terminated(head: Head, make_lake):
     assert {job["submission_id"]: job["status"] for job in json.loads(jobs(head))}["stopped"] == "STOPPED"
 
 
-LOCAL = """
-import os
-from tasks.runtime import RayExecutor
-from tests.ray.sockets import listening
-with RayExecutor("local", 1) as executor:
-    print(executor.cluster)
-    print(" ".join(listening(os.getpid())))
-"""
-
-
-def test_a_local_ray_keeps_to_itself(head: Head):
-    before = jobs(head)
-    done = head.run("python", "-c", LOCAL, RAY_ADDRESS=head.address, PYTHONPATH=str(ROOT))
-    assert done.returncode == 0, done.stderr
-    told, addresses = done.stdout.splitlines()
-    assert told == "a Ray of its own on this machine: 1 node, 1 CPUs"
-    assert set(addresses.split()) <= LOOPBACK
-    assert addresses
-    assert head.answers()
-    assert jobs(head) == before, "the cluster that RAY_ADDRESS names saw nothing of it"
-
-
 def test_a_head_started_as_documented_listens_on_the_loopback_only(head: Head):
     assert listening(head.pid)
     assert listening(head.pid) <= LOOPBACK
 
 
-def test_a_driver_that_is_killed_leaves_nothing_running_and_a_second_run_does_the_rest(head: Head, make_lake, serial):
-    lake = make_lake("lake")
+def test_a_local_ray_keeps_to_itself_and_leaves_nothing_running_when_its_driver_is_killed(
+    head: Head, make_lake, serial, tmp_path: Path
+):
+    lake, before = make_lake("lake"), jobs(head)
     command = [sys.executable, *backfill(lake)[1:], "--address", "local", "--workers", "2"]
-    process = subprocess.Popen(command, env=head.env, cwd=ROOT, stderr=subprocess.DEVNULL)
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(command, env={**head.env, "RAY_ADDRESS": head.address}, cwd=ROOT, stderr=said)
+    wait_until(lambda: len(partitions(lake)) >= 1)
+    addresses = listening(process.pid)
     wait_until(lambda: len(partitions(lake)) >= 3)
     family = tree(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    assert addresses
+    assert addresses <= LOOPBACK
+    assert "a Ray of its own on this machine: 1 node, 2 CPUs" in (tmp_path / "said").read_text()
+    assert jobs(head) == before, "the cluster that RAY_ADDRESS names saw nothing of it"
     wait_until(lambda: not [pid for pid in family if can_write(pid)])
-    done = head.run(*command)
+    done = head.run("raypipe", "run", "--executor", "serial", "--root", str(lake), *RANGE)
     assert done.returncode == 0, done.stderr
     assert partitions(lake) == serial
     first, second = records(lake)
