@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from raypipe.dataset.matrix import Panel, Target
 from raypipe.lake.location import Location
-from raypipe.pipeline.journal import POOLED, study_key
-from raypipe.pipeline.study import StudyJob
+from raypipe.pipeline.journal import POOLED, ConfigResult, read_study, study_key
+from raypipe.pipeline.study import StudyJob, run_study
 from raypipe.pipeline.study_data import ALL, StudyData
 from raypipe.schema.modeling import TuneParams
 
@@ -95,3 +96,24 @@ def study_bytes(root: Path, scope: str = POOLED, algorithm: str = "lightgbm") ->
     lines = [json.loads(line) for line in (folder / "journal.jsonl").read_bytes().splitlines()]
     timeless = [{k: v for k, v in line.items() if k not in {"seconds", "cpu_s"}} for line in lines]
     return json.dumps(timeless), (folder / "oof.f32").read_bytes()
+
+
+# --- fixtures: a module names those that it uses ------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data() -> StudyData:
+    return made_data()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, data: StudyData) -> Path:
+    """A lake with a pooled study and one of a symbol, undisturbed; not to be changed."""
+    root = tmp_path_factory.mktemp("whole")
+    run_study(made_job(root), data)
+    run_study(made_job(root, "BRK.B", pooled=True), data)
+    return root
+
+
+def configs(root: Path, scope: str = POOLED, algorithm: str = "lightgbm") -> tuple[ConfigResult, ...]:
+    return read_study(made_job(root).location, study_key(RUN, algorithm, scope)).configs

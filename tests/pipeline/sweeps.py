@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from raypipe.lake.location import Location
 from raypipe.pipeline.journal import ConfigResult
 from raypipe.pipeline.study import StudyJob, StudyOutcome
@@ -17,6 +19,7 @@ from raypipe.pipeline.sweep_plan import SweepPlan, plan_sweep
 from raypipe.pipeline.sweep_results import SweepRecord
 from raypipe.pipeline.sweep_run import SerialSweep
 from raypipe.schema.modeling import TuneParams
+from tests.pipeline.studies import made_data
 
 PARAMS = TuneParams(algorithms=("logistic", "lightgbm"), n_configs=3, seed=7)
 SMALL = PARAMS.model_copy(update={"algorithms": ("logistic",)})
@@ -70,3 +73,26 @@ def sweep_bytes(plan: SweepPlan) -> dict[str, Any]:
 
 def timeless(configs: Sequence[ConfigResult]) -> list[ConfigResult]:
     return [replace(one, seconds=0.0, cpu_s=0.0) for one in configs]
+
+
+# --- fixtures: a module names those that it uses ------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data() -> StudyData:
+    return made_data(sessions=160)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, data: StudyData) -> tuple[SweepPlan, SweepRecord]:
+    """A serial sweep, undisturbed; not to be changed."""
+    plan = plan_at(tmp_path_factory.mktemp("whole"), data)
+    return plan, sweep(plan, data)[0]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, data: StudyData) -> SweepPlan:
+    """The same of one algorithm, for what starts processes."""
+    plan = plan_at(tmp_path_factory.mktemp("small"), data, SMALL)
+    sweep(plan, data)
+    return plan

@@ -18,25 +18,10 @@ from raypipe.pipeline.journal import POOLED, ConfigResult, read_study, study_key
 from raypipe.pipeline.study import Study, run_study
 from raypipe.pipeline.study_ask import Asker, hashed_seed
 from raypipe.pipeline.study_data import StudyData
-from tests.pipeline.studies import RUN, made_data, made_job, study_bytes
+from tests.pipeline import studies
+from tests.pipeline.studies import RUN, configs, made_job, study_bytes
 
-
-@pytest.fixture(scope="module")
-def data() -> StudyData:
-    return made_data()
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, data: StudyData) -> Path:
-    """A lake with a pooled study and one of a symbol, undisturbed; not to be changed."""
-    root = tmp_path_factory.mktemp("whole")
-    run_study(made_job(root), data)
-    run_study(made_job(root, "BRK.B", pooled=True), data)
-    return root
-
-
-def configs(root: Path, scope: str = POOLED, algorithm: str = "lightgbm") -> tuple[ConfigResult, ...]:
-    return read_study(made_job(root).location, study_key(RUN, algorithm, scope)).configs
+data, whole = studies.data, studies.whole
 
 
 # --- what is asked -------------------------------------------------------------------------------

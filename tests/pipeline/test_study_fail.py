@@ -14,29 +14,13 @@ from hypothesis import strategies as st
 
 from raypipe.models.catalog import model
 from raypipe.pipeline import study as study_module
-from raypipe.pipeline.journal import POOLED, ConfigResult, read_study, study_key
+from raypipe.pipeline.journal import ConfigResult, read_study
 from raypipe.pipeline.study import final_of, run_study
-from raypipe.pipeline.study_data import StudyData
 from raypipe.pipeline.study_fit import MIN_SPREAD, lost
-from tests.pipeline.studies import RUN, made_data, made_job
+from tests.pipeline import studies
+from tests.pipeline.studies import configs, made_job
 
-
-@pytest.fixture(scope="module")
-def data() -> StudyData:
-    return made_data()
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, data: StudyData) -> Path:
-    """A lake with a pooled study and one of a symbol, undisturbed; not to be changed."""
-    root = tmp_path_factory.mktemp("whole")
-    run_study(made_job(root), data)
-    run_study(made_job(root, "BRK.B", pooled=True), data)
-    return root
-
-
-def configs(root: Path, scope: str = POOLED, algorithm: str = "lightgbm") -> tuple[ConfigResult, ...]:
-    return read_study(made_job(root).location, study_key(RUN, algorithm, scope)).configs
+data, whole = studies.data, studies.whole
 
 
 # --- configurations and studies that fail --------------------------------------------------------

@@ -20,33 +20,16 @@ from raypipe.pipeline.journal import POOLED, read_study
 from raypipe.pipeline.study import StudyJob, StudyOutcome
 from raypipe.pipeline.study_data import StudyData
 from raypipe.pipeline.sweep import SweepOrder, run_sweep
-from raypipe.pipeline.sweep_plan import StudyQueue, SweepPlan, plan_sweep
-from raypipe.pipeline.sweep_results import CONFIGURATIONS, SweepRecord, read_sweep
+from raypipe.pipeline.sweep_plan import StudyQueue, plan_sweep
+from raypipe.pipeline.sweep_results import CONFIGURATIONS, read_sweep
 from raypipe.pipeline.sweep_run import SerialSweep
 from raypipe.schema.modeling import TuneParams
+from tests.pipeline import sweeps
 from tests.pipeline.studies import SYMBOLS, made_data, made_job
 from tests.pipeline.sweeps import PARAMS, SMALL, Silent, folder_of, plan_at, sweep
 from tests.servers import S3Server
 
-
-@pytest.fixture(scope="module")
-def data() -> StudyData:
-    return made_data(sessions=160)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, data: StudyData) -> tuple[SweepPlan, SweepRecord]:
-    """A serial sweep, undisturbed; not to be changed."""
-    plan = plan_at(tmp_path_factory.mktemp("whole"), data)
-    return plan, sweep(plan, data)[0]
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory, data: StudyData) -> SweepPlan:
-    """The same of one algorithm, for what starts processes."""
-    plan = plan_at(tmp_path_factory.mktemp("small"), data, SMALL)
-    sweep(plan, data)
-    return plan
+data, whole, small = sweeps.data, sweeps.whole, sweeps.small
 
 
 # --- plans ---------------------------------------------------------------------------------------

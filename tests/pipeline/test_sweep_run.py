@@ -22,30 +22,11 @@ from raypipe.pipeline.study_data import StudyData
 from raypipe.pipeline.study_lock import locked
 from raypipe.pipeline.sweep import SweepOrder, run_sweep, sweep_exit_code, sweep_state
 from raypipe.pipeline.sweep_plan import SweepPlan
-from raypipe.pipeline.sweep_results import SweepRecord
 from raypipe.pipeline.sweep_run import ProcessSweep, SerialSweep, scratch_of
-from tests.pipeline.studies import made_data
+from tests.pipeline import sweeps
 from tests.pipeline.sweeps import PARAMS, ROOT, SMALL, Silent, folder_of, plan_at, sweep, sweep_bytes
 
-
-@pytest.fixture(scope="module")
-def data() -> StudyData:
-    return made_data(sessions=160)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, data: StudyData) -> tuple[SweepPlan, SweepRecord]:
-    """A serial sweep, undisturbed; not to be changed."""
-    plan = plan_at(tmp_path_factory.mktemp("whole"), data)
-    return plan, sweep(plan, data)[0]
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory, data: StudyData) -> SweepPlan:
-    """The same of one algorithm, for what starts processes."""
-    plan = plan_at(tmp_path_factory.mktemp("small"), data, SMALL)
-    sweep(plan, data)
-    return plan
+data, whole, small = sweeps.data, sweeps.whole, sweeps.small
 
 
 # --- the same by anybody -------------------------------------------------------------------------
@@ -182,12 +163,12 @@ DRIVER = """
 import sys
 from pathlib import Path
 from raypipe.pipeline.study_data import StudyData
-from raypipe.pipeline.sweep_run import ProcessSweep, SerialSweep
+from raypipe.pipeline.sweep_run import ProcessSweep
 from tests.pipeline.sweeps import SMALL, plan_at, sweep
 if __name__ == "__main__":
     data = StudyData.load(Path(sys.argv[2]))
     print("ready", flush=True)
-    sweep(plan_at(Path(sys.argv[1]), data, SMALL), data, SerialSweep() if sys.argv[3] == "serial" else ProcessSweep(2))
+    sweep(plan_at(Path(sys.argv[1]), data, SMALL), data, ProcessSweep(2))
 """
 
 #: Forks one driver after the other and kills it at a random moment, 20 times, in as many runs as that takes.
@@ -215,39 +196,61 @@ while kills < 20:
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory, data: StudyData) -> Any:
-    """Starts scripts that drive sweeps in other processes."""
-    folder = tmp_path_factory.mktemp("driver")
+def arrays(tmp_path_factory: pytest.TempPathFactory, data: StudyData) -> Path:
+    """The data as files, for other processes; not to be changed."""
+    folder = tmp_path_factory.mktemp("arrays")
     data.save(folder)
+    return folder
 
-    def started(text: str, root: Path, *args: str, fault: str = "") -> subprocess.Popen:
-        (folder / "script.py").write_text(text)
+
+@pytest.fixture
+def start(tmp_path: Path, arrays: Path) -> Any:
+    """Starts scripts that drive sweeps in other processes; what they leave is in the folder that they are given."""
+
+    def started(text: str, root: Path, fault: str = "") -> subprocess.Popen:
+        script = tmp_path.with_name(f"{tmp_path.name}.py")  # workers import it anew
+        script.write_text(text)
         env = {**os.environ, "PYTHONPATH": ROOT, "RAYPIPE_FAULT": fault}
-        command = [sys.executable, str(folder / "script.py"), str(root), str(folder), *args]
+        command = [sys.executable, str(script), str(root), str(arrays)]
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
 
     return started
 
 
-@pytest.mark.parametrize(
-    ("how", "fault"),
-    [
-        ("serial", "mid_row:kill,n=2"),
-        ("serial", "after_row:kill,n=5"),
-        ("serial", "mid_line:kill,n=1"),
-        ("serial", "after_line:kill,n=15"),
-        ("serial", "before_rename:kill,n=2"),
-        ("process", "before_rename:kill,n=3"),
-    ],
-)
-def test_a_driver_killed_at_a_step_of_a_commit_loses_nothing(tmp_path, data, small, start, how, fault):
-    plan = plan_at(tmp_path, data, SMALL)
-    with start(DRIVER, tmp_path, how, fault=fault) as process:
-        process.stdout.read()
-    assert process.returncode == -signal.SIGKILL
+def drive(root: str, arrays: str) -> None:
+    """A sweep of one process; whoever calls it dies at a fault."""
+    data = StudyData.load(Path(arrays))
+    sweep(plan_at(Path(root), data, SMALL), data)
+
+
+def goes_on(root: Path, data: StudyData, small: SweepPlan) -> None:
+    plan = plan_at(root, data, SMALL)
     record, _ = sweep(plan, data)
     assert record.exit_code == 0
     assert sweep_bytes(plan) == sweep_bytes(small)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "mid_row:kill,n=2",
+        "after_row:kill,n=5",
+        "mid_line:kill,n=1",
+        "after_line:kill,n=15",
+        "before_rename:kill,n=2",
+    ],
+)
+def test_a_driver_killed_at_a_step_of_a_commit_loses_nothing(tmp_path, data, small, arrays, forks, fault):
+    died = forks.run("tests.pipeline.test_sweep_run:drive", tmp_path, arrays, fault=fault)
+    assert died == -signal.SIGKILL
+    goes_on(tmp_path, data, small)
+
+
+def test_a_driver_of_processes_killed_at_a_commit_loses_nothing(tmp_path, data, small, start):
+    with start(DRIVER, tmp_path, fault="before_rename:kill,n=3") as process:
+        process.stdout.read()
+    assert process.returncode == -signal.SIGKILL
+    goes_on(tmp_path, data, small)
 
 
 def test_drivers_killed_at_random_moments_lose_nothing(tmp_path, data, small, start):
@@ -255,15 +258,13 @@ def test_drivers_killed_at_random_moments_lose_nothing(tmp_path, data, small, st
         process.stdout.read()
     assert process.returncode == 0
     for root in tmp_path.iterdir():
-        plan = plan_at(root, data, SMALL)
-        assert sweep(plan, data)[0].exit_code == 0
-        assert sweep_bytes(plan) == sweep_bytes(small)
+        goes_on(root, data, small)
 
 
 @pytest.mark.slow
 def test_workers_end_with_their_driver_and_another_goes_on(tmp_path, data, small, start):
     plan, path = plan_at(tmp_path, data, SMALL), tmp_path / "runs"
-    with start(DRIVER, tmp_path, "process") as process:
+    with start(DRIVER, tmp_path) as process:
         assert process.stdout.readline() == "ready\n"
         while not list(path.glob("*/studies/*/*/journal.jsonl")):
             assert process.poll() is None
