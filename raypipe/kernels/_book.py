@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 from raypipe.kernels._book_bits import first_bit, last_bit
 from raypipe.kernels._jit import inlined
 
-__all__ = ["ALL_LEVELS", "CLOCKS", "NEW", "Clock", "Pass", "Prints", "due_marks", "slot", "take_record"]
+__all__ = [
+    "ALL_LEVELS",
+    "CHANGES",
+    "CLOCKS",
+    "NEW",
+    "Clock",
+    "Pass",
+    "Prints",
+    "due_marks",
+    "has_room",
+    "slot",
+    "take_record",
+]
 
 
 class Clock(IntEnum):
@@ -44,6 +56,8 @@ CLOCKS = 21
     _PENDING_NS, _PRINT, _UNNAMED, _STATE, _LOAD_NS, _TOTAL, _SETTLED_TOTAL, _LOAD,
 ) = (int(register) for register in Clock)  # fmt: skip
 _OF_ASKS = 3
+#: Most rows that a record can write: every level of two sides gone, and as many others there.
+CHANGES = 40
 _HELD, NEW, _SAVED = 0, 1, 2  # the book of the record before, of this one, and the last settled one if neither is
 _DEPTH = 10
 ALL_LEVELS, _TENTH = (1 << _DEPTH) - 1, 1 << (_DEPTH - 1)
@@ -97,6 +111,13 @@ class Pass(NamedTuple):
 def slot(book: int, side: int, level: int) -> np.uint64:
     """Place of a level in ticks and sizes; unsigned, which spares a look at negative indices."""
     return np.uint64((2 * book + side) * _DEPTH + level)
+
+
+@inlined
+def has_room(p: Pass, records: int) -> bool:
+    """Whether there is room for all that so many records can change."""
+    rows, limits = p.clock[_ROWS] + CHANGES * records, p.clock[_LIMITS] + records
+    return bool(rows <= len(p.flow_ns) and limits <= len(p.limit_ns))
 
 
 @inlined

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.kernels._book import ALL_LEVELS, NEW, Pass, Prints, due_marks, slot, take_record
+from raypipe.kernels._book import ALL_LEVELS, NEW, Pass, Prints, due_marks, has_room, slot, take_record
 from raypipe.kernels._book_bits import book_differences, changed_levels, first_bit, is_one_bit, last_bit
 from raypipe.kernels._jit import inlined, kernel
 
-__all__ = ["BLOCK", "DBN_WORDS", "Heads", "scan_columns", "scan_records", "write_marks"]
+__all__ = ["BLOCK", "DBN_WORDS", "Block", "Heads", "Levels", "scan_columns", "scan_records", "write_marks"]
 
 #: Records per block of columns: 40 columns of them stay in the second-level cache.
 BLOCK = 2048
@@ -34,10 +34,42 @@ class Heads(NamedTuple):
     size: NDArray[Any]
 
 
+Side = tuple[NDArray[Any], ...]
+
+
+class Levels(NamedTuple):
+    """The levels of a book, best first; ten columns each, (records,)."""
+
+    bid_ticks: Side
+    ask_ticks: Side
+    bid_sizes: Side
+    ask_sizes: Side
+
+
+class Block(NamedTuple):
+    """Some records of these columns in memory that stays in the cache, and which levels each changes."""
+
+    ticks: NDArray[Any]
+    """int32 (2 sides, 10 levels, BLOCK)."""
+    sizes: NDArray[Any]
+    """uint32 (2, 10, BLOCK)."""
+    changed: NDArray[Any]
+    """uint16 (2, BLOCK)."""
+
+
 @kernel
 def write_marks(p: Pass, until_ns: int) -> None:
     """Keep the settled book for every mark up to a moment."""
     due_marks(p, until_ns)
+
+
+@inlined
+def _load(columns: Side, start: int, count: int, side: int, block: NDArray[Any]) -> None:
+    """Copy some records of ten columns into the block: the loops over records then read memory in the cache."""
+    for level in range(_DEPTH):
+        column = columns[level]
+        for i in range(count):
+            block[side, level, i] = column[U64(start + i)]
 
 
 @inlined
@@ -71,14 +103,10 @@ def _resized(p: Pass, ticks: NDArray[Any], sizes: NDArray[Any], i: int, bids: in
     return place
 
 
-@kernel
-def scan_columns(
-    heads: Heads, ticks: NDArray[Any], sizes: NDArray[Any], changed: NDArray[Any], p: Pass, prints: Prints
-) -> None:
-    """Take the records of a block of columns; the first is compared in full with the record before the block."""
-    count = len(heads.time_ns)
-    if count == 0:
-        return
+@inlined
+def _take_block(heads: Heads, start: int, count: int, block: Block, p: Pass, prints: Prints) -> None:
+    """Take the records of a block; the first is compared in full with the record before the block."""
+    ticks, sizes, changed = block
     _mark_changes(ticks, sizes, count, changed)
     for i in range(count):
         bids, asks = int(changed[0, i]), int(changed[1, i])
@@ -93,19 +121,38 @@ def scan_columns(
             p.ticks[at] = ticks[side, level, i]
             p.sizes[at] = sizes[side, level, i]
             left &= left - 1
+        k = U64(start + i)
         take_record(
             p,
             prints,
-            heads.time_ns[i],
-            heads.action[i],
-            heads.flags[i],
-            heads.aggressor[i],
-            heads.tick[i],
-            int(heads.size[i]),
+            heads.time_ns[k],
+            heads.action[k],
+            heads.flags[k],
+            heads.aggressor[k],
+            heads.tick[k],
+            int(heads.size[k]),
             bids,
             asks,
             resized,
         )
+
+
+@kernel
+def scan_columns(heads: Heads, levels: Levels, start: int, block: Block, p: Pass, prints: Prints) -> int:
+    """Take records of columns from one on, block by block while there is room for all that a block can change.
+
+    Returns the first record that was not taken.
+    """
+    end = len(heads.time_ns)
+    while start < end and has_room(p, BLOCK):
+        count = min(BLOCK, end - start)
+        _load(levels.bid_ticks, start, count, 0, block.ticks)
+        _load(levels.ask_ticks, start, count, 1, block.ticks)
+        _load(levels.bid_sizes, start, count, 0, block.sizes)
+        _load(levels.ask_sizes, start, count, 1, block.sizes)
+        _take_block(heads, start, count, block, p, prints)
+        start += count
+    return start
 
 
 @inlined

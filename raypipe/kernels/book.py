@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from raypipe.kernels._book import CLOCKS, Clock, Pass, Prints
-from raypipe.kernels._book_scans import BLOCK, DBN_WORDS, Heads, scan_columns, scan_records, write_marks
+from raypipe.kernels._book import CHANGES, CLOCKS, Clock, Pass, Prints
+from raypipe.kernels._book_scans import BLOCK, DBN_WORDS, Block, Heads, Levels, scan_columns, scan_records, write_marks
 from raypipe.kernels._jit import as_input
 
 __all__ = [
@@ -149,19 +149,28 @@ class BookScan:
         self._limits = _limits(_FIRST_CAPACITY)
         self._marks = _marks(self._at)
         self._pass = self._state()
-        self._block = np.empty((2, DEPTH, BLOCK), np.int32), np.empty((2, DEPTH, BLOCK), np.uint32)
-        self._changed = np.empty((2, BLOCK), np.uint16)
+        ticks, sizes = (np.empty((2, DEPTH, BLOCK), kind) for kind in (np.int32, np.uint32))
+        self._block = Block(ticks, sizes, np.empty((2, BLOCK), np.uint16))
 
     def columns(self, records: BookColumns) -> None:
         """Take the next records, given as columns."""
-        heads = [as_input(records[k], kind) for k, kind in enumerate(_HEADS)]
-        levels = (records.bid_ticks, records.ask_ticks), (records.bid_sizes, records.ask_sizes)
-        for start in range(0, len(records.time_ns), BLOCK):
-            part = slice(start, start + BLOCK)
-            count = self._load(levels, part)
-            scan_columns(
-                Heads._make(head[part] for head in heads), *self._block, self._changed, self._ready(count), self._prints
-            )
+        heads = Heads(
+            as_input(records.time_ns, np.int64),
+            as_input(records.action, np.uint8),
+            as_input(records.flags, np.uint8),
+            as_input(records.side, np.int8),
+            as_input(records.tick, np.int32),
+            as_input(records.size, np.uint32),
+        )
+        levels = Levels(
+            tuple(as_input(column, np.int32) for column in records.bid_ticks),
+            tuple(as_input(column, np.int32) for column in records.ask_ticks),
+            tuple(as_input(column, np.uint32) for column in records.bid_sizes),
+            tuple(as_input(column, np.uint32) for column in records.ask_sizes),
+        )
+        at, count = 0, len(heads.time_ns)
+        while at < count:
+            at = scan_columns(heads, levels, at, self._block, self._ready(BLOCK), self._prints)
 
     def records(self, words: NDArray[np.int64], instrument_id: int, nanos_per_tick: int) -> None:
         """Take the next records of a Databento file, in their binary form.
@@ -193,22 +202,11 @@ class BookScan:
             int(self._clock[Clock.UNNAMED]),
         )
 
-    def _load(self, levels: _Levels, part: slice) -> int:
-        """Copy a part of the level columns into the block: the kernel then reads memory that stays in the cache."""
-        count = 0
-        for block, sides in zip(self._block, levels, strict=True):
-            for side, columns in enumerate(sides):
-                for level, values in enumerate(columns):
-                    piece = values[part]
-                    count = len(piece)
-                    block[side, level, :count] = piece
-        return count
-
     def _ready(self, records: int) -> Pass:
         """The state of the pass, with room for whatever that many records can change."""
         rows, changes = self._clock.item(_ROWS), self._clock.item(_LIMITS)
-        if rows + 4 * DEPTH * records > len(self._flow[0]) or changes + records > len(self._limits[0]):
-            self._flow = _grown(self._flow, rows, rows + 4 * DEPTH * records)
+        if rows + CHANGES * records > len(self._flow[0]) or changes + records > len(self._limits[0]):
+            self._flow = _grown(self._flow, rows, rows + CHANGES * records)
             self._limits = _grown(self._limits, changes, changes + records)
             self._pass = self._state()
         return self._pass
@@ -219,9 +217,6 @@ class BookScan:
 
 
 _ROWS, _LIMITS = int(Clock.ROWS), int(Clock.LIMITS)
-_HEADS = (np.int64, np.uint8, np.uint8, np.int8, np.int32, np.uint32)
-_Columns = tuple[NDArray[Any], ...]
-_Levels = tuple[tuple[_Columns, _Columns], tuple[_Columns, _Columns]]
 
 
 def _prints(prints: Prints | None) -> Prints:
