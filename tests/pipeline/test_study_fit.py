@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,29 +11,14 @@ import pytest
 from raypipe.errors import UsageError
 from raypipe.models.catalog import model
 from raypipe.models.fitted import Fitted
-from raypipe.pipeline.journal import POOLED, ConfigResult, read_study, study_key
+from raypipe.pipeline.journal import POOLED, read_study, study_key
 from raypipe.pipeline.study import run_study
 from raypipe.pipeline.study_ask import hashed_seed
 from raypipe.pipeline.study_data import ALL, StudyData, StudyView
-from tests.pipeline.studies import DAY_NS, RUN, made_data, made_folds, made_job, made_panel, study_bytes
+from tests.pipeline import studies
+from tests.pipeline.studies import DAY_NS, RUN, configs, made_data, made_folds, made_job, made_panel, study_bytes
 
-
-@pytest.fixture(scope="module")
-def data() -> StudyData:
-    return made_data()
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, data: StudyData) -> Path:
-    """A lake with a pooled study and one of a symbol, undisturbed; not to be changed."""
-    root = tmp_path_factory.mktemp("whole")
-    run_study(made_job(root), data)
-    run_study(made_job(root, "BRK.B", pooled=True), data)
-    return root
-
-
-def configs(root: Path, scope: str = POOLED, algorithm: str = "lightgbm") -> tuple[ConfigResult, ...]:
-    return read_study(made_job(root).location, study_key(RUN, algorithm, scope)).configs
+data, whole = studies.data, studies.whole
 
 
 # --- what a fit may see --------------------------------------------------------------------------
