@@ -1,4 +1,4 @@
-"""The Ray edge: the executor on Ray Data, and the entry points of ``ray job submit``.
+"""The Ray edge: the executor on Ray, and the entry points of ``ray job submit``.
 
 Only this package and ``tuning`` import ray, and only inside the functions that need it.
 """

@@ -1,4 +1,4 @@
-"""What runs on the nodes: the function that Ray Data maps, and the ledger that it asks first."""
+"""What runs on the nodes: the function of one job, and the ledger that it asks first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answer = Literal["run", "stopped", "given up"]
 class Ledger:
     """Counts how often each job was started. One actor, without a CPU of its own.
 
-    Ray Data starts a task again for as long as its worker dies, without an end and without saying so. The ledger
+    Ray starts a task again for as long as its worker dies, without an end and without saying so. The ledger
     ends it: a job asks here before it starts, in less than a millisecond.
     """
 

@@ -1,14 +1,16 @@
-"""The driver's side: run a plan wave by wave, hold back what depends on a failure, keep the run's record."""
+"""The driver's side: run a plan, and count what became of it."""
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from raypipe.pipeline.executor import Executor
-from raypipe.pipeline.job import Failure, Job, Outcome, Target, failed_outcomes
+from raypipe.pipeline.job import Outcome
 from raypipe.pipeline.plan import Plan
+from raypipe.pipeline.schedule import Schedule
 
 __all__ = ["Progress", "RunResult", "execute"]
 
@@ -71,46 +73,12 @@ def execute(
     progress
         Called after each job, in this thread.
     """
-    result = RunResult()
+    result, schedule = RunResult(), Schedule(plan)
     total = sum(len(job.targets) for wave in plan.waves for job in wave)
-    failed: set[tuple[str, str]] = set()
-    for wave in plan.waves:
-        for outcomes in _run_wave(wave, failed, executor, stop):
-            result.outcomes += [outcome.light for outcome in outcomes]
-            failed |= {(o.table, o.partition) for o in outcomes if o.status != "built"}
-            if progress is not None:
-                progress(Progress(len(result.outcomes), total, tuple(outcomes)))
+    for outcomes in itertools.chain(executor.run(schedule, stop), [()]):
+        found = schedule.note(outcomes)
+        result.outcomes += [outcome.light for outcome in found]
+        if found and progress is not None:
+            progress(Progress(len(result.outcomes), total, tuple(found)))
     result.stopped = stop.is_set()
     return result
-
-
-def _run_wave(
-    wave: tuple[Job, ...], failed: set[tuple[str, str]], executor: Executor, stop: threading.Event
-) -> Iterator[list[Outcome]]:
-    ready = []
-    for job in wave:
-        held = _held(job, failed)
-        for target, (table, partition) in held:
-            failure = Failure("BlockedError", f"{table} {partition} failed", {"table": table, "partition": partition})
-            yield failed_outcomes((target,), failure, "blocked")
-        rest = job.without({(target.stage, target.partition) for target, _ in held})
-        if rest.targets:
-            ready.append(rest)
-    if ready:
-        yield from executor.run(ready, stop)
-
-
-def _held(job: Job, failed: set[tuple[str, str]]) -> list[tuple[Target, tuple[str, str]]]:
-    """Targets that cannot be built, and why: an input failed before, or is itself held back in this job."""
-    held: list[tuple[Target, tuple[str, str]]] = []
-    bad = set(failed)
-    for target in job.targets:
-        cause = _cause(target, bad)
-        if cause:
-            held.append((target, cause))
-            bad.add((target.table, target.partition))
-    return held
-
-
-def _cause(target: Target, failed: set[tuple[str, str]]) -> tuple[str, str] | None:
-    return next((bad for bad in sorted(failed) for span in target.needs if span.covers(*bad)), None)

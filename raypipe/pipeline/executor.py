@@ -10,8 +10,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -22,7 +21,7 @@ from typing import Protocol, Self
 from raypipe.pipeline.job import Failure, Job, Outcome, failed_outcomes
 from raypipe.pipeline.work import run_job_json
 
-__all__ = ["THREAD_CAPS", "Executor", "Process", "Serial", "read_outcomes", "start_worker"]
+__all__ = ["THREAD_CAPS", "Executor", "Line", "Process", "Serial", "read_outcomes", "start_worker"]
 
 _THREAD_POOLS = (
     "OMP_NUM_THREADS",
@@ -44,6 +43,9 @@ class Executor(Protocol):
     ``run`` yields the outcomes of each job as it ends, in any order, one list per job; a job that kills its
     worker is tried `MAX_ATTEMPTS` times and then reported as failed. When ``stop`` is set no further job is
     started; those not started are reported as cancelled.
+
+    Among the jobs may be None: the next has to wait for outcomes of jobs given before, so it is asked for again
+    when some were yielded.
     """
 
     name: str
@@ -55,9 +57,45 @@ class Executor(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def run(self, jobs: Sequence[Job], stop: threading.Event) -> Iterator[list[Outcome]]:
-        """Run the jobs of one wave."""
+    def run(self, jobs: Iterable[Job | None], stop: threading.Event) -> Iterator[list[Outcome]]:
+        """Run the jobs, each as soon as it is given and there is room."""
         ...
+
+
+class Line:
+    """Jobs that come when they may start, and a look at the next.
+
+    Parameters
+    ----------
+    jobs
+        As an executor is given them.
+    """
+
+    def __init__(self, jobs: Iterable[Job | None]) -> None:
+        self._jobs = iter(jobs)
+        self._next: Job | None = None
+        self.over = False
+
+    @property
+    def head(self) -> Job | None:
+        """The next job; None if there is none, or none yet."""
+        if self._next is None and not self.over:
+            try:
+                self._next = next(self._jobs)
+            except StopIteration:
+                self.over = True
+        return self._next
+
+    def take(self) -> Job:
+        """The head, which leaves the line."""
+        job, self._next = self.head, None
+        assert job is not None
+        return job
+
+    def clear(self) -> Iterator[Job]:
+        """Every job that may start, one by one; more may come when these have ended."""
+        while self.head:
+            yield self.take()
 
 
 def read_outcomes(text: str) -> list[Outcome]:
@@ -107,9 +145,9 @@ class Serial:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def run(self, jobs: Sequence[Job], stop: threading.Event) -> Iterator[list[Outcome]]:
+    def run(self, jobs: Iterable[Job | None], stop: threading.Event) -> Iterator[list[Outcome]]:
         """Run the jobs in the order given."""
-        for job in jobs:
+        for job in Line(jobs).clear():
             yield cancelled(job) if stop.is_set() else read_outcomes(self._task(job.to_json()))
 
 
@@ -140,21 +178,21 @@ class Process:
     def __exit__(self, *_: object) -> None:
         self._discard_pool()
 
-    def run(self, jobs: Sequence[Job], stop: threading.Event) -> Iterator[list[Outcome]]:
-        """Run the jobs, costliest first, with no more in flight than workers and memory allow."""
-        suspects: list[Job] = []
-        yield from self._flight(deque(jobs), stop, suspects)
-        for job in suspects:
+    def run(self, jobs: Iterable[Job | None], stop: threading.Event) -> Iterator[list[Outcome]]:
+        """Run the jobs in the order given, with no more in flight than workers and memory allow."""
+        line, suspects = Line(jobs), list[Job]()
+        while line.head or not line.over:
+            yield from self._flight(line, stop, suspects)
             # Whoever was in flight when a worker died is a suspect; alone, only the culprit fails again.
-            yield from self._alone(job, stop)
+            while suspects:
+                yield from self._alone(suspects.pop(0), stop)
 
-    def _flight(self, waiting: deque[Job], stop: threading.Event, suspects: list[Job]) -> Iterator[list[Outcome]]:
+    def _flight(self, line: Line, stop: threading.Event, suspects: list[Job]) -> Iterator[list[Outcome]]:
         flying: dict[Future[str], Job] = {}
-        while waiting or flying:
-            self._fill(waiting, flying, stop)
+        while line.head or flying:
+            self._fill(line, flying, stop)
             if stop.is_set():
-                yield from map(cancelled, waiting)
-                waiting.clear()
+                yield from map(cancelled, line.clear())
             landed = wait(flying, return_when=FIRST_COMPLETED).done
             if any(isinstance(future.exception(), BrokenProcessPool) for future in landed):
                 self._discard_pool()
@@ -166,17 +204,17 @@ class Process:
                 else:
                     yield read_outcomes(future.result())
 
-    def _fill(self, waiting: deque[Job], flying: dict[Future[str], Job], stop: threading.Event) -> None:
-        while waiting and self._fits(waiting[0], flying) and not stop.is_set():
+    def _fill(self, line: Line, flying: dict[Future[str], Job], stop: threading.Event) -> None:
+        while line.head and self._fits(line.head, flying) and not stop.is_set():
             try:
-                future = self._executor().submit(self._task, waiting[0].to_json())
+                future = self._executor().submit(self._task, line.head.to_json())
             except BrokenProcessPool:
                 # A worker died since the last look. With flights in the air they will say so; an idle pool is replaced.
                 if flying:
                     return
                 self._discard_pool()
             else:
-                flying[future] = waiting.popleft()
+                flying[future] = line.take()
 
     def _alone(self, job: Job, stop: threading.Event) -> Iterator[list[Outcome]]:
         """Try a suspect as it is, and if its worker dies again, each of its partitions by itself."""

@@ -1,7 +1,8 @@
 """The plan: every partition of a request, why it is built or not, and the jobs that build it.
 
 Planning is pure: it reads footers, receipts and listings and changes nothing. It happens once, on the driver;
-workers never plan. Jobs come in waves: a wave needs only what earlier waves built.
+workers never plan. Jobs come in waves: a wave needs only what earlier waves built, and its jobs may start before those
+have ended (`Schedule`).
 """
 
 from __future__ import annotations

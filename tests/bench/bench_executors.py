@@ -1,4 +1,4 @@
-"""What it costs to hand out jobs: RayExecutor beside the process pool, start-up apart.
+"""What it costs to hand out jobs: tasks of Ray, and Ray Data, beside the process pool; start-up apart.
 
 60 jobs of one second on 2 CPUs; must: at most 1.10 times the process pool. The jobs sleep, so that neither a busy
 machine nor the speed of its cores is measured; what is left is how long a free worker waits for its next job.
@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -52,14 +51,15 @@ def warm(executor: Executor) -> None:
 
 @pytest.mark.ray
 @pytest.mark.timeout(400)
-def bench_ray_beside_the_process_pool(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fan_out", [JOBS + 1, 1], ids=["tasks", "Ray Data"])
+def bench_ray_beside_the_process_pool(benchmark: BenchmarkFixture, fan_out: int) -> None:
     from tasks.runtime import RayExecutor
 
     work = jobs(JOBS)
     with Process(WORKERS, task=sleep_for_a_job) as process:
         warm(process)
         baseline = run(process, work)
-    with RayExecutor("local", WORKERS, task=sleep_for_a_job) as ray:
+    with RayExecutor("local", WORKERS, task=sleep_for_a_job, fan_out=fan_out) as ray:
         warm(ray)
         found = benchmark.pedantic(run, (ray, work), rounds=1)
     ideal = JOBS * SECONDS / WORKERS

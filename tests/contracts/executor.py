@@ -24,6 +24,14 @@ def run_all(executor: Executor, jobs: Sequence[Job], stop: threading.Event | Non
     return {outcome.partition: outcome for outcome in outcomes}
 
 
+def in_turn(jobs: Sequence[Job], after: Sequence[int], ended: set[str]) -> Iterator[Job | None]:
+    """Jobs of one partition each, every one when that of the job named in ``after`` (-1: none) is in ``ended``."""
+    for job, other in zip(jobs, after, strict=True):
+        while other >= 0 and jobs[other].targets[0].partition not in ended:
+            yield None
+        yield job
+
+
 def statuses(outcomes: dict[str, Outcome]) -> dict[str, str]:
     return {partition: outcome.status for partition, outcome in outcomes.items()}
 
@@ -92,6 +100,13 @@ class ExecutorContract:
         for days in (sessions(4)[:2], sessions(4)[2:]):
             assert statuses(run_all(executor, probe_jobs(lake, days, notes))) == expected(days)
 
+    def test_a_job_may_wait_for_one_given_before(self, executor: Executor, lake: Path, notes: Path):
+        days, ended = sessions(4), set[str]()
+        jobs = probe_jobs(lake, days, notes, {days[1]: "raise"})
+        for found in executor.run(in_turn(jobs, (-1, 0, 1, 2), ended), threading.Event()):
+            ended |= {outcome.partition for outcome in found}
+        assert sorted(ended) == starts(notes) == days
+
     def test_a_job_that_fails_leaves_the_others_alone(self, executor: Executor, lake: Path, notes: Path):
         days = sessions(6)
         acts = dict(zip(days, ("raise", "", "exit", "panic", "bad", ""), strict=True))
@@ -159,6 +174,24 @@ class WorkerContract(ExecutorContract):
         outcomes = run_all(executor, probe_jobs(lake, days, notes, {days[1]: "kill once"}))
         assert statuses(outcomes) == expected(days)
         assert starts(notes).count(days[1]) == 2
+
+    def test_a_free_worker_takes_what_may_start(self, executor: Executor, lake: Path, notes: Path):
+        """The first job ends when the third has, which waits for the second."""
+        days, ended = sessions(3), set[str]()
+        jobs = probe_jobs(lake, days, notes, {days[0]: "wait"})
+        for found in executor.run(in_turn(jobs, (-1, -1, 1), ended), threading.Event()):
+            ended |= {outcome.partition for outcome in found}
+            if days[2] in ended:
+                (notes / "go").touch()
+        assert sorted(ended) == days
+
+    def test_what_waits_for_a_killer_starts_when_that_is_given_up(self, executor: Executor, lake: Path, notes: Path):
+        days, ended = sessions(3), set[str]()
+        jobs = probe_jobs(lake, days, notes, {days[0]: "kill"})
+        for found in executor.run(in_turn(jobs, (-1, 0, 1), ended), threading.Event()):
+            ended |= {outcome.partition for outcome in found}
+        assert sorted(ended) == days
+        assert starts(notes).count(days[0]) == 3
 
     def test_a_job_that_always_kills_its_worker_is_given_up(self, executor: Executor, lake: Path, notes: Path):
         days = sessions(6)

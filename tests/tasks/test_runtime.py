@@ -5,7 +5,7 @@ from __future__ import annotations
 from raypipe.lake.location import Location
 from raypipe.pipeline.job import Job
 from tasks.cluster import Node
-from tasks.runtime import memory_classes, memory_to_ask
+from tasks.dispatch import memory_classes, memory_to_ask
 from tasks.worker import Ledger
 
 GIB = 1 << 30
@@ -19,14 +19,14 @@ def job(memory: int) -> Job:
 def test_jobs_that_need_more_than_a_cpus_share_are_apart():
     jobs = {"small": job(GIB), "just": job(2 * GIB), "large": job(2 * GIB + 1), "huge": job(99 * GIB)}
     heavy, light = memory_classes(jobs, NODES)
-    assert list(heavy) == ["large", "huge"]
-    assert list(light) == ["small", "just"], "in the order given"
-    assert memory_classes({"small": job(GIB)}, NODES) == [{"small": job(GIB)}]
+    assert (list(heavy.jobs), heavy.ask, heavy.heavy) == (["large", "huge"], 32 * GIB, True)
+    assert (list(light.jobs), light.ask, light.heavy) == (["small", "just"], 2 * GIB, False), "in the order given"
+    assert [list(one.jobs) for one in memory_classes({"small": job(GIB)}, NODES)] == [["small"]]
 
 
 def test_a_cluster_without_nodes_yet_is_asked_for_what_the_jobs_need():
     jobs = {"small": job(GIB), "huge": job(99 * GIB)}
-    assert memory_classes(jobs, []) == [jobs]
+    assert [one.jobs for one in memory_classes(jobs, [])] == [jobs]
     assert memory_to_ask(jobs.values(), []) == 99 * GIB
 
 
