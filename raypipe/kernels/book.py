@@ -135,9 +135,14 @@ class BookScan:
         Moments of which the settled book before is kept; int64 (marks,), ascending.
     prints
         Trades of the same contract, for records without action.
+    rows
+        Rows of the flow to have room for at first. It grows by itself; memory that is not used costs little, and
+        that which is outgrown is copied.
     """
 
-    def __init__(self, marks_ns: NDArray[np.int64], prints: Prints | None = None) -> None:
+    def __init__(
+        self, marks_ns: NDArray[np.int64], prints: Prints | None = None, *, rows: int = _FIRST_CAPACITY
+    ) -> None:
         self._at = as_input(marks_ns, np.int64)
         self._prints = _prints(prints)
         self._clock = np.zeros(CLOCKS, np.int64)
@@ -145,8 +150,8 @@ class BookScan:
         self._clock[Clock.MARK_NS] = self._at[0] if len(self._at) else np.iinfo(np.int64).max
         self._ticks, self._sizes = (np.zeros(3 * 2 * DEPTH, np.int64) for _ in range(2))
         self._pending = np.zeros((4096, 3), np.int64)
-        self._flow = _flow(_FIRST_CAPACITY)
-        self._limits = _limits(_FIRST_CAPACITY)
+        self._flow = _flow(rows)
+        self._limits = _limits(rows)
         self._marks = _marks(self._at)
         self._pass = self._state()
         ticks, sizes = (np.empty((2, DEPTH, BLOCK), kind) for kind in (np.int32, np.uint32))

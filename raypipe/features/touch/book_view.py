@@ -44,6 +44,8 @@ _LEAST_AVERAGE_NS = 60 * _NS
 STATES = ("VACUUM", "WALL", "CONSUMED", "ABSORPTION", "WEAK", "NEUTRAL")
 VACUUM, WALL, CONSUMED, ABSORPTION, WEAK, NEUTRAL = range(len(STATES))
 _F_LAST = 128
+#: Rows of the flow that a session is given room for: twice those of a busy one.
+_ROWS = 1 << 22
 
 
 class View(NamedTuple):
@@ -93,7 +95,7 @@ def _pass(scene: Scene) -> Book:
 
     window_start = scene.decision_ns - ns(scene.params.barrier.window_s)
     moments = [grid_of(scene).ravel(), window_start, average_starts(scene)]
-    scan = BookScan(np.unique(np.concatenate(moments)), Prints(*scene.trades))
+    scan = BookScan(np.unique(np.concatenate(moments)), Prints(*scene.trades), rows=_ROWS)
     for chunk in scene.book:
         scan.columns(_book_columns(chunk))
     return scan.finish()
