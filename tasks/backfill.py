@@ -18,12 +18,12 @@ from typing import Any
 
 from raypipe.config import Config
 from raypipe.pipeline.intake import ObjectState, acquire_configured
-from raypipe.pipeline.model_run import ModelOrder, models_after, wanted_models
 from raypipe.pipeline.progress import LineProgress
 from raypipe.pipeline.record import RunRecord
 from raypipe.pipeline.session import INGEST, STOPPING, Order, Wish, require_lake, run_wish
-from raypipe.pipeline.sweep_progress import LineWatch
 from raypipe.pipeline.views import report_key
+from raypipe.training.model_run import ModelOrder, models_after, wanted_models
+from raypipe.training.sweep_progress import LineWatch
 from tasks.entry import (
     RESUME,
     SEVERAL,

@@ -46,8 +46,9 @@ ALLOWED: dict[str, set[str]] = {
     "config_symbols": {"sources", "dataset", "schema"},
     "config": {*_STAGES, "schema", "calendar", "config_text", "config_symbols"},
     "pipeline": _BELOW_PIPELINE,
+    "training": {*_BELOW_PIPELINE, "pipeline"},
     "audit": {"pipeline", "schema", "calendar"},
-    "cli": {"pipeline", "acquisition", "config", "report", "audit"},
+    "cli": {"training", "pipeline", "acquisition", "config", "report", "audit"},
     "__main__": {"cli"},
 }
 #: Single modules beyond that: the list of all stages, which names every Params of a stage; what the root offers.
@@ -55,7 +56,7 @@ ALLOWED_MODULES = {
     "config": {"raypipe.pipeline.stages"},
     "raypipe": {"raypipe.config", "raypipe.pipeline.signals_frame"},
 }
-EDGES = {"tasks": {"pipeline", "config"}, "tuning": {"pipeline", "config", "models"}}
+EDGES = {"tasks": {"training", "pipeline", "config"}, "tuning": {"training", "pipeline", "config", "models"}}
 
 HEAVY = ("ray", "lightgbm", "xgboost", "catboost", "numba", "pandas")
 JIT_NAMES = {"jit", "njit", "vectorize", "guvectorize", "stencil", "cfunc"}

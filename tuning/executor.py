@@ -15,10 +15,10 @@ from ray import tune
 
 from raypipe.config import RunParams
 from raypipe.errors import ClusterError
-from raypipe.pipeline.study import StudyJob, StudyOutcome
-from raypipe.pipeline.study_data import StudyData
-from raypipe.pipeline.sweep_plan import StudyQueue, SweepPlan
-from raypipe.pipeline.sweep_run import Watch
+from raypipe.training.study import StudyJob, StudyOutcome
+from raypipe.training.study_data import StudyData
+from raypipe.training.sweep_plan import StudyQueue, SweepPlan
+from raypipe.training.sweep_run import Watch
 from tasks.runtime import connect
 from tuning.supply import Halt, Supply
 from tuning.trial import StudyTrial, result_of
@@ -59,7 +59,7 @@ class RaySweep:
     def run(
         self, plan: SweepPlan, data: StudyData, queue: StudyQueue, watch: Watch, stop: threading.Event
     ) -> Iterator[StudyOutcome]:
-        """See `raypipe.pipeline.sweep_run.SweepExecutor.run`.
+        """See `raypipe.training.sweep_run.SweepExecutor.run`.
 
         Raises
         ------

@@ -9,8 +9,8 @@ from typing import Any
 from ray import tune
 from ray.tune.search import Searcher
 
-from raypipe.pipeline.study import StudyJob, StudyOutcome
-from raypipe.pipeline.sweep_plan import StudyQueue
+from raypipe.training.study import StudyJob, StudyOutcome
+from raypipe.training.sweep_plan import StudyQueue
 from tuning.trial import outcome_of
 
 __all__ = ["LOST", "Halt", "Supply"]

@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raypipe.pipeline.model_inputs import Asked
-from raypipe.pipeline.pin import input_config
 from raypipe.pipeline.session import require_lake
-from raypipe.pipeline.sweep import SweepOrder, run_sweep
-from raypipe.pipeline.sweep_inputs import SweepWish, open_sweep
-from raypipe.pipeline.sweep_progress import LineWatch
-from raypipe.pipeline.sweep_results import SweepRecord
+from raypipe.training.inputs import Asked
+from raypipe.training.pin import input_config
+from raypipe.training.sweep import SweepOrder, run_sweep
+from raypipe.training.sweep_inputs import SweepWish, open_sweep
+from raypipe.training.sweep_progress import LineWatch
+from raypipe.training.sweep_results import SweepRecord
 from tasks.entry import SEVERAL, Call, counted, entry_point, joined, lake_arguments, log, new_parser, words_of_text
 from tasks.runtime import default_address
 from tuning.executor import RaySweep

@@ -10,9 +10,9 @@ from typing import Any
 from ray import tune
 
 from raypipe.errors import RaypipeError
-from raypipe.pipeline.journal import ConfigResult
-from raypipe.pipeline.study import Study, StudyJob, StudyOutcome
-from raypipe.pipeline.study_data import StudyData
+from raypipe.training.journal import ConfigResult
+from raypipe.training.study import Study, StudyJob, StudyOutcome
+from raypipe.training.study_data import StudyData
 
 __all__ = ["StudyTrial", "outcome_of", "result_of"]
 

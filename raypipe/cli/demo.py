@@ -19,7 +19,7 @@ from raypipe.cli.status import grid_lines
 if TYPE_CHECKING:
     from raypipe.config import Config
     from raypipe.pipeline.market import Verdict
-    from raypipe.pipeline.model_run import ModelRun
+    from raypipe.training.model_run import ModelRun
 
 __all__ = ["demo"]
 
@@ -109,7 +109,7 @@ def _models(folder: Path) -> dict[str, Any]:
 def _search(app: App, out: Path, config: Config) -> list[tuple[ModelRun, bool]]:
     """Models of what is planted in the daily bars and of what is not there; whether each verdict is right."""
     from raypipe.pipeline.market import NOISE_TARGET, SIGNAL_TARGET
-    from raypipe.pipeline.model_run import run_models
+    from raypipe.training.model_run import run_models
 
     app.notes.info("5/6 tune, stack and judge models of a planted signal, and of noise")
     found = []

@@ -14,7 +14,7 @@ from raypipe.errors import DataQualityError
 from raypipe.report.page import counted
 
 if TYPE_CHECKING:
-    from raypipe.pipeline.holdout_run import Judgement
+    from raypipe.training.holdout_run import Judgement
 
 __all__ = ["holdout"]
 
@@ -40,8 +40,8 @@ def _threshold(name: str, what: str) -> click.Option:
 )
 def holdout(app: App, model: str, **options: Any) -> int:
     """Judge a bundle."""
-    from raypipe.pipeline.holdout_run import HoldoutWish, run_holdout
-    from raypipe.pipeline.pin import input_config
+    from raypipe.training.holdout_run import HoldoutWish, run_holdout
+    from raypipe.training.pin import input_config
 
     check_range(options["start"], options["end"])
     flags = {f"holdout__threshold_{name}": options[f"threshold_{name}"] for name in ("auc", "sharpe", "dsr", "pbo")}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from raypipe.pipeline.model_inputs import Asked
+    from raypipe.training.inputs import Asked
 
 __all__ = ["asked_of", "data_options", "symbols_option", "target_options"]
 
@@ -51,7 +51,7 @@ def data_options(features: str = "--features") -> tuple[click.Option, ...]:
 
 def asked_of(options: dict[str, Any]) -> Asked:
     """What `data_options` were given; they are taken out of the options."""
-    from raypipe.pipeline.model_inputs import Asked
+    from raypipe.training.inputs import Asked
 
     names = ("data_path", "columns" if "columns" in options else "features", "label", "label_end")
     data, features, label, label_end = (options.pop(name) or "" for name in names)

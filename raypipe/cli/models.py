@@ -13,9 +13,9 @@ from raypipe.cli.present import table
 
 if TYPE_CHECKING:
     from raypipe.config import Config
-    from raypipe.pipeline.model_run import ModelOrder, ModelRun
-    from raypipe.pipeline.sweep_plan import SweepPlan
-    from raypipe.pipeline.sweep_run import SweepExecutor, Watch
+    from raypipe.training.model_run import ModelOrder, ModelRun
+    from raypipe.training.sweep_plan import SweepPlan
+    from raypipe.training.sweep_run import SweepExecutor, Watch
 
 __all__ = ["model_document", "model_lines", "model_order", "sweep_executor", "sweep_watch"]
 
@@ -26,7 +26,7 @@ _RESUME = "resume with the same command"
 def model_order(app: App, config: Config) -> Iterator[ModelOrder]:
     """How models are made here: with progress, and Ctrl-C is heeded."""
     from raypipe.cli.interrupts import graceful
-    from raypipe.pipeline.model_run import ModelOrder
+    from raypipe.training.model_run import ModelOrder
 
     with graceful(_RESUME) as stop:
         yield ModelOrder(
@@ -41,7 +41,7 @@ def model_order(app: App, config: Config) -> Iterator[ModelOrder]:
 def sweep_executor(config: Config, plan: SweepPlan) -> SweepExecutor:
     """Ray's lives outside the library and is looked up by name, so nothing here imports ray."""
     from raypipe.pipeline.session import cpus
-    from raypipe.pipeline.sweep_run import ProcessSweep, SerialSweep
+    from raypipe.training.sweep_run import ProcessSweep, SerialSweep
 
     workers = plan.params.max_concurrent or max(1, cpus(config.run) // plan.params.threads)
     name = config.run.executor
@@ -56,7 +56,7 @@ def sweep_executor(config: Config, plan: SweepPlan) -> SweepExecutor:
 def sweep_watch(app: App, plan: SweepPlan) -> Iterator[Watch]:
     """A live table on a terminal, else lines."""
     from raypipe.cli.tune_progress import live_watch
-    from raypipe.pipeline.sweep_progress import LineWatch
+    from raypipe.training.sweep_progress import LineWatch
 
     if not app.bars:
         yield LineWatch(len(plan.jobs) + len(plan.skipped), app.notes.info, app.notes.warning)

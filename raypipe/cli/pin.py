@@ -26,8 +26,8 @@ def pin(app: App, source: str | None, output: Path | None, *, verify: bool) -> i
     """Pin data, or verify a pin."""
     import os
 
-    from raypipe.pipeline.modeling import publish
-    from raypipe.pipeline.pin import find_input, make_pin, read_pin, verify_pin
+    from raypipe.training.pin import find_input, make_pin, read_pin, verify_pin
+    from raypipe.training.workspace import publish
 
     lake = app.config().lake
     given = find_input(source, os.environ, Path.cwd())

@@ -30,7 +30,7 @@ _SHOWN = 20
 )
 def predict(app: App, name: str | None, session: dt.date | None, **options: Any) -> int:
     """Predict sessions."""
-    from raypipe.pipeline.predict import predict_stored
+    from raypipe.training.predict import predict_stored
 
     start, end = options["start"], options["end"]
     if not name or (session and (start or end)):

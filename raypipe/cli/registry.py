@@ -12,7 +12,7 @@ from raypipe.cli.present import table
 from raypipe.errors import UsageError
 
 if TYPE_CHECKING:
-    from raypipe.pipeline.registry import Promotion
+    from raypipe.training.registry import Promotion
 
 __all__ = ["promote", "rollback"]
 
@@ -28,7 +28,7 @@ __all__ = ["promote", "rollback"]
 )
 def promote(app: App, model_path: str | None, name: str | None, **options: Any) -> int:
     """Decide about a bundle, and put it in use."""
-    from raypipe.pipeline.registry import promote as decide
+    from raypipe.training.registry import promote as decide
 
     if not model_path or not name:
         msg = "--model-path and --name are both needed"
@@ -81,7 +81,7 @@ def _said(decision: Promotion, *, show_use: bool) -> list[str]:
 )
 def rollback(app: App, name: str | None, to: str | None, *, approve: bool) -> int:
     """Go back to an earlier version."""
-    from raypipe.pipeline.registry import rollback as go_back
+    from raypipe.training.registry import rollback as go_back
 
     if not name:
         msg = "--name is missing"

@@ -73,8 +73,8 @@ def plan(app: App, items: bool, allow_holes: bool | None, **wish: Any) -> int:
 )
 def run(app: App, dry_run: bool, **options: Any) -> int:
     """Plan and build a request; then the models that the configuration asks for."""
-    from raypipe.pipeline.model_run import wanted_models
     from raypipe.pipeline.session import INGEST, STOPPING, plan_wish, require_lake
+    from raypipe.training.model_run import wanted_models
 
     how = {f"run__{name}": options.pop(name) for name in ("allow_holes", "workers", "executor", "address", "dq")}
     config = app.config(**how)
@@ -97,8 +97,8 @@ def run(app: App, dry_run: bool, **options: Any) -> int:
 )
 def retry(app: App, run_id: str | None, dry_run: bool, **how: Any) -> int:
     """Finish a run."""
-    from raypipe.pipeline.model_run import models_left
     from raypipe.pipeline.session import plan_retry
+    from raypipe.training.model_run import models_left
 
     config = app.lake_config(**{f"run__{name}": value for name, value in how.items()})
     name, found = plan_retry(config, run_id)
@@ -125,7 +125,7 @@ def _build(app: App, config: Config, found: Plan, models: str) -> int:
     document, lines, code = run_document(config, record), run_lines(config, record), record.exit_code or 0
     if models:
         from raypipe.cli.interrupts import RESUME
-        from raypipe.pipeline.model_run import models_after
+        from raypipe.training.model_run import models_after
 
         with _shown_if_failed(app, document, lines), model_order(app, config) as order:
             made, code = models_after(config, record, order)

@@ -14,7 +14,7 @@ from raypipe.cli.options import PATH, command
 from raypipe.cli.present import table
 
 if TYPE_CHECKING:
-    from raypipe.pipeline.modeling import Selection
+    from raypipe.training.workspace import Selection
 
 __all__ = ["select"]
 
@@ -38,7 +38,7 @@ def select(app: App, splits: Path, output: Path, dry_run: bool, **options: Any) 
         selection__scope=options["scope"],
         panel__symbols_file=options["symbols_file"],
     )
-    from raypipe.pipeline.modeling import Workspace, publish, splits_target
+    from raypipe.training.workspace import Workspace, publish, splits_target
 
     workspace = Workspace.open(config, splits_target(splits), asked)
     found = workspace.select(workspace.read_splits(splits))

@@ -16,8 +16,8 @@ from raypipe.errors import UsageError
 
 if TYPE_CHECKING:
     from raypipe.config import Config
-    from raypipe.pipeline.model_inputs import Asked
-    from raypipe.pipeline.modeling import Splits
+    from raypipe.training.inputs import Asked
+    from raypipe.training.workspace import Splits
 
 __all__ = ["splits"]
 
@@ -62,7 +62,7 @@ def splits(app: App, verify: Path | None, output: Path | None, **options: Any) -
     target, horizon = options.pop("target"), options.pop("horizon")
     if verify is not None:
         return _verify(app, config, verify, asked, target)
-    from raypipe.pipeline.modeling import Workspace, publish, target_name
+    from raypipe.training.workspace import Workspace, publish, target_name
 
     if not target and not asked.label:
         msg = "--target is missing"
@@ -84,7 +84,7 @@ def splits(app: App, verify: Path | None, output: Path | None, **options: Any) -
 
 
 def _verify(app: App, config: Config, path: Path, asked: Asked, target: str | None) -> int:
-    from raypipe.pipeline.modeling import Workspace, splits_target
+    from raypipe.training.workspace import Workspace, splits_target
 
     workspace = Workspace.open(config, target or splits_target(path), asked)
     found = workspace.read_splits(path)

@@ -36,8 +36,8 @@ __all__ = ["stack"]
 )
 def stack(app: App, run_id: str, splits: Path, **options: Any) -> int:
     """Stack a run."""
-    from raypipe.pipeline.pin import input_config
-    from raypipe.pipeline.stack import StackWish, bundle_folder, scores_of, stack_run
+    from raypipe.training.pin import input_config
+    from raypipe.training.stack import StackWish, bundle_folder, scores_of, stack_run
 
     config = app.lake_config(
         stack__strategy=options["strategy"],

@@ -15,10 +15,10 @@ from raypipe.errors import UsageError
 
 if TYPE_CHECKING:
     from raypipe.config import Config
-    from raypipe.pipeline.model_inputs import Asked
-    from raypipe.pipeline.modeling import Workspace
-    from raypipe.pipeline.train import Trained
-    from raypipe.pipeline.train_recipe import Recipe
+    from raypipe.training.inputs import Asked
+    from raypipe.training.train import Trained
+    from raypipe.training.train_recipe import Recipe
+    from raypipe.training.workspace import Workspace
 
 __all__ = ["train"]
 
@@ -56,9 +56,9 @@ _PENALTIES = ("none", "ridge", "lasso", "elasticnet", "l1", "l2")
 )
 def train(app: App, output_dir: Path | None, dry_run: bool, **options: Any) -> int:
     """Fit, score and write one model."""
-    from raypipe.pipeline.model_bars import load_bars
-    from raypipe.pipeline.train import train_model, write_trained
-    from raypipe.pipeline.train_recipe import recipe_of
+    from raypipe.training.bars import load_bars
+    from raypipe.training.train import train_model, write_trained
+    from raypipe.training.train_recipe import recipe_of
 
     asked, splits, n_folds = asked_of(options), options.pop("splits"), options.pop("n_folds")
     if splits and n_folds:
@@ -83,7 +83,7 @@ def train(app: App, output_dir: Path | None, dry_run: bool, **options: Any) -> i
 
 def _plan(app: App, recipe: Recipe, workspace: Workspace, splits: Any) -> int:
     """What would be fitted, and on which rows."""
-    from raypipe.pipeline.indicators import NAMES
+    from raypipe.training.indicators import NAMES
 
     parts = [{"id": one.id, "n_train": len(one.train), "n_test": len(one.test)} for one in workspace.fold_rows(splits)]
     facts = {
@@ -102,8 +102,8 @@ def _plan(app: App, recipe: Recipe, workspace: Workspace, splits: Any) -> int:
 
 def _usual_target(config: Config, splits: Path | None, recipe: Recipe) -> str:
     """That of the splits, else of the configuration if it is of the kind that the model predicts."""
-    from raypipe.pipeline.modeling import splits_target, target_kind
-    from raypipe.pipeline.train_recipe import TARGET_OF
+    from raypipe.training.train_recipe import TARGET_OF
+    from raypipe.training.workspace import splits_target, target_kind
 
     if splits:
         return splits_target(splits)
@@ -115,8 +115,8 @@ def _rows(config: Config, asked: Asked, splits: Path | None, target: str) -> tup
     """The data with its folds."""
     from dataclasses import replace
 
-    from raypipe.pipeline.model_inputs import built_of
-    from raypipe.pipeline.modeling import Workspace
+    from raypipe.training.inputs import built_of
+    from raypipe.training.workspace import Workspace
 
     asked = asked if asked.data else replace(asked, data=built_of(config, _DATA))
     workspace = Workspace.open(config, "" if asked.label else target, asked)

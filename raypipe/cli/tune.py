@@ -16,9 +16,9 @@ from raypipe.cli.present import table
 
 if TYPE_CHECKING:
     from raypipe.config import Config
-    from raypipe.pipeline.study_data import StudyData
-    from raypipe.pipeline.sweep_plan import SweepPlan
-    from raypipe.pipeline.sweep_results import SweepRecord
+    from raypipe.training.study_data import StudyData
+    from raypipe.training.sweep_plan import SweepPlan
+    from raypipe.training.sweep_results import SweepRecord
 
 __all__ = ["tune"]
 
@@ -56,8 +56,8 @@ _OF_TUNE = ("algorithms", "n_configs", "seed", "space", "windows", "pooled", "pe
 )
 def tune(app: App, splits: Path, features: Path, **options: Any) -> int:
     """Plan and run a sweep."""
-    from raypipe.pipeline.modeling import splits_holdout
-    from raypipe.pipeline.sweep_inputs import SweepWish, open_sweep
+    from raypipe.training.sweep_inputs import SweepWish, open_sweep
+    from raypipe.training.workspace import splits_holdout
 
     asked = asked_of(options)
     config, source = _configs(app, options)
@@ -72,8 +72,8 @@ def tune(app: App, splits: Path, features: Path, **options: Any) -> int:
 
 def _configs(app: App, options: dict[str, Any]) -> tuple[Config, Config]:
     """The configuration of the run, and that of the lake with the panel."""
-    from raypipe.pipeline.pin import input_config
     from raypipe.pipeline.session import require_lake
+    from raypipe.training.pin import input_config
 
     flags = {f"tune__{name}": options[name] for name in _OF_TUNE if name != "algorithms"}
     flags |= {f"run__{name}": options[name] for name in ("executor", "workers", "address")}
@@ -88,8 +88,8 @@ def _configs(app: App, options: dict[str, Any]) -> tuple[Config, Config]:
 
 
 def _list(app: App, plan: SweepPlan, data: StudyData) -> int:
-    from raypipe.pipeline.journal import journal_progress
-    from raypipe.pipeline.sweep import sweep_state
+    from raypipe.training.journal import journal_progress
+    from raypipe.training.sweep import sweep_state
 
     over = sweep_state(plan, data)
     rows: list[tuple[str, str, str, str, int]] = []
@@ -110,8 +110,8 @@ def _list(app: App, plan: SweepPlan, data: StudyData) -> int:
 
 def _search(app: App, config: Config, plan: SweepPlan, data: StudyData, *, fresh: bool) -> int:
     from raypipe.cli.interrupts import graceful
-    from raypipe.pipeline.sweep import SweepOrder, run_sweep
-    from raypipe.pipeline.sweep_results import read_best
+    from raypipe.training.sweep import SweepOrder, run_sweep
+    from raypipe.training.sweep_results import read_best
 
     executor = sweep_executor(config, plan)
     app.notes.info(f"run {plan.run_id}: {len(plan.jobs)} studies of {data.target}, executor {executor.name}")

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from raypipe.pipeline.sweep_progress import troubles
+from raypipe.training.sweep_progress import troubles
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from raypipe.pipeline.study import StudyJob, StudyOutcome
-    from raypipe.pipeline.sweep_plan import SweepPlan
-    from raypipe.pipeline.sweep_run import Watch
+    from raypipe.training.study import StudyJob, StudyOutcome
+    from raypipe.training.sweep_plan import SweepPlan
+    from raypipe.training.sweep_run import Watch
 
 __all__ = ["live_watch"]
 

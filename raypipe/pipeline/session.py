@@ -102,7 +102,7 @@ class Order:
     stop
         Set when the user wants the run to end.
     models
-        Target of the models that follow, for the record; empty if none do. See `raypipe.pipeline.model_run`.
+        Target of the models that follow, for the record; empty if none do. See `raypipe.training.model_run`.
     """
 
     command: str

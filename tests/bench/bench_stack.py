@@ -13,8 +13,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from raypipe.evaluation.baseline import baseline_of
 from raypipe.models.stacking import STRATEGIES, Rows, forward_stack
-from raypipe.pipeline.bundle import load_bundle, write_bundle
-from tests.pipeline.bundles import draft, panel
+from raypipe.training.bundle import load_bundle, write_bundle
+from tests.training.bundles import draft, panel
 
 pytestmark = [pytest.mark.bench, pytest.mark.benchmark(timer=time.process_time, group="stack")]
 

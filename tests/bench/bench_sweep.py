@@ -27,10 +27,10 @@ from raypipe.lake.location import Location
 from raypipe.models import catboost as cb
 from raypipe.models import lightgbm as lgb
 from raypipe.models import xgboost as xgb
-from raypipe.pipeline.study import run_study
-from raypipe.pipeline.study_data import StudyData
-from raypipe.pipeline.sweep_plan import plan_sweep
 from raypipe.schema.modeling import CvParams, SelectionParams, TuneParams
+from raypipe.training.study import run_study
+from raypipe.training.study_data import StudyData
+from raypipe.training.sweep_plan import plan_sweep
 from tests.controls.chain import Setup, chain
 from tests.controls.markets import real
 

@@ -17,17 +17,17 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from raypipe.models.catalog import model
-from raypipe.pipeline import study as study_module
-from raypipe.pipeline.journal import read_study
-from raypipe.pipeline.study import Study, StudyOutcome, run_study
-from raypipe.pipeline.study_ask import Asker, hashed_seed
-from raypipe.pipeline.study_data import StudyData, StudyView
-from raypipe.pipeline.sweep import SweepOrder, run_sweep
-from raypipe.pipeline.sweep_run import SerialSweep
 from raypipe.schema.modeling import TuneParams
-from tests.pipeline import studies
-from tests.pipeline.studies import made_data, made_job
-from tests.pipeline.sweeps import Silent, plan_at, sweep
+from raypipe.training import study as study_module
+from raypipe.training.journal import read_study
+from raypipe.training.study import Study, StudyOutcome, run_study
+from raypipe.training.study_ask import Asker, hashed_seed
+from raypipe.training.study_data import StudyData, StudyView
+from raypipe.training.sweep import SweepOrder, run_sweep
+from raypipe.training.sweep_run import SerialSweep
+from tests.training import studies
+from tests.training.studies import made_data, made_job
+from tests.training.sweeps import Silent, plan_at, sweep
 
 CONFIGS = 50
 #: Of studies that are fitted.
@@ -86,7 +86,7 @@ def test_a_configuration_beside_its_fits(
 @pytest.mark.bench
 def test_a_question(benchmark: BenchmarkFixture) -> None:
     from raypipe.models.space import distributions
-    from raypipe.pipeline.journal import ConfigResult
+    from raypipe.training.journal import ConfigResult
 
     dims = distributions(model("xgboost")[0].spaces["safe"])
 

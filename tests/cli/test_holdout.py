@@ -10,7 +10,7 @@ import pytest
 from raypipe.cli.main import main
 from raypipe.report.gates import GATES
 from tests.cli.test_stack import _SETS, FEATURES, SPLITS, select
-from tests.pipeline.model_lake import make_lake
+from tests.training.model_lake import make_lake
 
 START = "2021-05-03"
 FIELDS = {

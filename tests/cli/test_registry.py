@@ -15,11 +15,11 @@ from raypipe.config import load_config
 from raypipe.lake.location import Location
 from raypipe.lake.manifest import Manifest
 from raypipe.lake.store import Lake
-from raypipe.pipeline.bundle import load_bundle, write_bundle
 from raypipe.pipeline.views import declared_tables
 from raypipe.report.gates import GATES
 from raypipe.schema.predictions import PREDICTIONS
-from tests.pipeline.bundles import draft, files_of, judged, panel
+from raypipe.training.bundle import load_bundle, write_bundle
+from tests.training.bundles import draft, files_of, judged, panel
 
 PANEL = "gold/model_panel"
 

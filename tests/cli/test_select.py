@@ -10,8 +10,8 @@ from raypipe.cli.main import main
 from raypipe.dataset.selection import SELECTION, Selection
 from raypipe.errors import UsageError
 from raypipe.lake.store import Lake
-from raypipe.pipeline.modeling import Workspace
-from tests.pipeline.model_lake import SETS, config_of, make_lake
+from raypipe.training.workspace import Workspace
+from tests.training.model_lake import SETS, config_of, make_lake
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_features_are_written_and_read_back(call, root):
     found = Selection.from_yaml((root / "feature_config.yaml").read_bytes())
     stored = Lake(config.lake.location).read(SELECTION, "all")
     assert stored.num_rows == 3 * len({*stored["feature"].to_pylist()})
-    from raypipe.pipeline.model_inputs import Asked
+    from raypipe.training.inputs import Asked
 
     workspace = Workspace.open(config, "vol_regime_20d", Asked("gold/panel_technical", features=names[1]))
     splits = workspace.read_splits(root / "mine.json")

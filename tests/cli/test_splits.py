@@ -7,8 +7,8 @@ import json
 import pytest
 
 from raypipe.cli.main import main
-from raypipe.pipeline.modeling import splits_holdout
-from tests.pipeline.model_lake import SETS, make_lake
+from raypipe.training.workspace import splits_holdout
+from tests.training.model_lake import SETS, make_lake
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 from raypipe.cli.main import main
 from raypipe.config import load_config
 from raypipe.dataset.selection import POOLED, Selection
-from raypipe.pipeline.bundle_files import check_bundle
-from raypipe.pipeline.modeling import Workspace
-from tests.pipeline.bundles import files_of, judged
-from tests.pipeline.model_lake import SETS, make_lake
+from raypipe.training.bundle_files import check_bundle
+from raypipe.training.workspace import Workspace
+from tests.training.bundles import files_of, judged
+from tests.training.model_lake import SETS, make_lake
 
 SPLITS, FEATURES = "splits.json", "feature_config.yaml"
 _SETS = [word for value in SETS for word in ("--set", value)]

@@ -9,7 +9,7 @@ import pytest
 
 from raypipe.cli.main import main
 from raypipe.models.catalog import load_fitted
-from tests.pipeline.model_lake import SETS, config_of, make_lake
+from tests.training.model_lake import SETS, config_of, make_lake
 
 PANEL = ("--data-path", "gold/panel_technical")
 
@@ -121,7 +121,7 @@ def test_without_a_table_it_takes_the_panel_of_models_and_the_target_of_the_conf
 
 
 def test_technical_features_come_before_the_panel_of_models(root):
-    from raypipe.pipeline.model_inputs import built_of
+    from raypipe.training.inputs import built_of
 
     config, names = config_of(root), ("silver/technical_features", "gold/model_panel")
     assert built_of(config, names) == "gold/model_panel"

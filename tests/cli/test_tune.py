@@ -13,11 +13,11 @@ from raypipe.cli.main import main
 from raypipe.cli.models import sweep_executor
 from raypipe.config import load_config
 from raypipe.dataset.selection import POOLED, Selection
-from raypipe.pipeline.modeling import Workspace
-from raypipe.pipeline.study import StudyOutcome
-from raypipe.pipeline.sweep_progress import LineWatch
-from raypipe.pipeline.sweep_run import ProcessSweep, SerialSweep
-from tests.pipeline.model_lake import SETS, make_lake
+from raypipe.training.study import StudyOutcome
+from raypipe.training.sweep_progress import LineWatch
+from raypipe.training.sweep_run import ProcessSweep, SerialSweep
+from raypipe.training.workspace import Workspace
+from tests.training.model_lake import SETS, make_lake
 
 SPLITS, FEATURES = "splits.json", "features.yaml"
 FILES = ("--splits", SPLITS, "--features", FEATURES)
@@ -237,8 +237,8 @@ def test_lines_are_few_and_failures_are_said_at_once():
 
 def test_the_live_table_shows_what_runs(root, monkeypatch):
     from raypipe.cli.tune_progress import live_watch
-    from tests.pipeline.studies import made_data, made_job
-    from tests.pipeline.sweeps import plan_at
+    from tests.training.studies import made_data, made_job
+    from tests.training.sweeps import plan_at
 
     plan, warned = plan_at(root, made_data(sessions=100)), []
     with live_watch(plan, warned.append) as watch:

@@ -21,19 +21,19 @@ from raypipe.dataset.splits import Splits, fold_rows, make_splits
 from raypipe.features.bars_1d import BARS_1D
 from raypipe.labels.targets import targets_of
 from raypipe.lake.location import Location
-from raypipe.pipeline.bundle import load_bundle, write_bundle
-from raypipe.pipeline.holdout import Case, Verdict, judge, window_of
-from raypipe.pipeline.holdout_scores import Market
-from raypipe.pipeline.oof import read_run
 from raypipe.pipeline.stages import family_catalog
-from raypipe.pipeline.study import run_study
-from raypipe.pipeline.study_data import ALL, StudyData
-from raypipe.pipeline.sweep_plan import plan_sweep
-from raypipe.pipeline.training import Material, train
-from raypipe.pipeline.trials import trials_of
 from raypipe.schema.family import Inputs
 from raypipe.schema.frames import constant_dictionary
 from raypipe.schema.modeling import CvParams, HoldoutParams, StackParams, TuneParams
+from raypipe.training.bundle import load_bundle, write_bundle
+from raypipe.training.draft import Material, train
+from raypipe.training.holdout import Case, Verdict, judge, window_of
+from raypipe.training.holdout_scores import Market
+from raypipe.training.oof import read_run
+from raypipe.training.study import run_study
+from raypipe.training.study_data import ALL, StudyData
+from raypipe.training.sweep_plan import plan_sweep
+from raypipe.training.trials import trials_of
 
 #: Bars of one symbol by name of the column, and the session of each.
 Bars = Mapping[str, np.ndarray]

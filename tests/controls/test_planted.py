@@ -17,11 +17,11 @@ from raypipe.dataset.matrix import Panel, Target
 from raypipe.dataset.splits import Splits, make_splits
 from raypipe.evaluation.scores import auc
 from raypipe.models.stacking import Rows, fit_meta, fit_platt
-from raypipe.pipeline import training
-from raypipe.pipeline.oof import Oof
-from raypipe.pipeline.study_data import StudyView
-from raypipe.pipeline.training import stack_oof
 from raypipe.schema.modeling import CvParams, TuneParams
+from raypipe.training import draft
+from raypipe.training.draft import stack_oof
+from raypipe.training.oof import Oof
+from raypipe.training.study_data import StudyView
 from tests.controls.chain import Everything, Setup, searched
 
 pytestmark = pytest.mark.usefixtures("one_net")
@@ -79,14 +79,14 @@ class Said:
 
 
 def went(data, splits, setup, folder, fold: int = FOLD) -> Said:
-    """Search and stack, with `training` as it stands: what was said of the fold."""
+    """Search and stack, with `draft` as it stands: what was said of the fold."""
     material = searched(data, splits, setup, folder)
     stacked = stack_oof(material)
-    rows = training._oof_rows(material, stacked.oof)
+    rows = draft._oof_rows(material, stacked.oof)
     here = stacked.oof.fold == fold
     parts = {base.name: stacked.oof.p[here, i] for i, base in enumerate(stacked.oof.bases)}
     parts |= {name: z[here] for name, z in stacked.z.items()}
-    parts["calibrated"] = training.forward_platt(stacked.z["mean"], rows)[here]
+    parts["calibrated"] = draft.forward_platt(stacked.z["mean"], rows)[here]
     return Said(parts)
 
 
@@ -148,7 +148,7 @@ def _best(panel: Panel, target: Target, most: int = 3) -> Everything:
 
 
 def calibrate_in_sample(patch):
-    patch.setattr(training, "forward_platt", lambda z, rows: fit_platt(z, rows.y).p(z))
+    patch.setattr(draft, "forward_platt", lambda z, rows: fit_platt(z, rows.y).p(z))
     return setup(), {"calibrated"}
 
 
@@ -156,7 +156,7 @@ def stack_in_sample(patch):
     def stack(strategy, rows: Rows, *, l2, seed):
         return fit_meta(strategy, rows, l2=l2, seed=seed).z(rows.z, rows.regime)
 
-    patch.setattr(training, "forward_stack", stack)
+    patch.setattr(draft, "forward_stack", stack)
     return setup(), {"logistic", "meta-mlp"}
 
 

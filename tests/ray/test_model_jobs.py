@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.planted_lake import write_lake
 from tests.ray.head import Head
+from tests.training.planted_lake import write_lake
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.pipeline.study import StudyJob
-from raypipe.pipeline.study_data import StudyData
-from raypipe.pipeline.sweep import SweepOrder, run_sweep
-from raypipe.pipeline.sweep_plan import SweepPlan
-from tests.pipeline.studies import made_data
-from tests.pipeline.sweeps import PARAMS, SMALL, Silent, plan_at, sweep, sweep_bytes
-from tests.pipeline.windowed import arrays, made
+from raypipe.training.study import StudyJob
+from raypipe.training.study_data import StudyData
+from raypipe.training.sweep import SweepOrder, run_sweep
+from raypipe.training.sweep_plan import SweepPlan
+from tests.training.studies import made_data
+from tests.training.sweeps import PARAMS, SMALL, Silent, plan_at, sweep, sweep_bytes
+from tests.training.windowed import arrays, made
 
 pytestmark = pytest.mark.ray
 

@@ -12,9 +12,9 @@ from raypipe.cli.main import main as cli
 from raypipe.cli.models import sweep_executor
 from raypipe.cli.run import run
 from raypipe.config import load_config
-from raypipe.pipeline import model_run
-from raypipe.pipeline.model_run import ModelRun
 from raypipe.pipeline.record import RunRecord
+from raypipe.training import model_run
+from raypipe.training.model_run import ModelRun
 from tasks.backfill import main, parser
 
 

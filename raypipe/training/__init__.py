@@ -1,0 +1,3 @@
+"""From a panel and a target to models in use: search, stack, bundle, hold-out, registry, predictions."""
+
+from __future__ import annotations
