@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe.calendar import calendar
 from raypipe.errors import UsageError
 from raypipe.lake.store import Lake
 from raypipe.pipeline.job import InputRef, Job, Target
@@ -265,9 +264,3 @@ def _target(node: Node) -> Target:
 def stage_tables(params: Mapping[str, Params]) -> dict[str, Stage]:
     """The stage of every table under these parameters, in stage order."""
     return {stage.table(params[stage.name]).name: stage for stage in stages()}
-
-
-def default_range() -> tuple[dt.date, dt.date]:
-    """The whole calendar: for requests without dates."""
-    sessions = calendar().dates(dt.date(1990, 1, 1), dt.date(2035, 12, 31))
-    return sessions[0], sessions[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -67,10 +67,6 @@ class SweepPlan:
     def key(self) -> str:
         """The folder of the run in its lake."""
         return f"runs/{self.run_id}"
-
-    def with_scratch(self, folder: str) -> SweepPlan:
-        """The same plan for workers that map their arrays from a folder."""
-        return replace(self, jobs=tuple(replace(job, scratch=folder) for job in self.jobs))
 
 
 def plan_sweep(

@@ -177,11 +177,6 @@ class Scene:
         ticks: np.ndarray = self.values("level_price_es") / POINTS_PER_TICK
         return ticks
 
-    @property
-    def warm_bars(self) -> tuple[Bars, ...]:
-        """Bars of the sessions before on this one's price basis, older first; NaN before a roll of unknown size."""
-        return tuple(one.adjusted for one in self.warm)
-
     @cached_property
     def strikes(self) -> Strikes:
         """Strikes that become levels in the course of the session."""

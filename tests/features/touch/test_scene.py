@@ -70,7 +70,7 @@ def test_the_front_contract_within_the_electronic_session():
         assert [chunk["price_ticks"].to_pylist() for chunk in found.book] == [[24_001], [24_003, 24_004]]
     assert found.bars.high_ticks.tolist() == [3.0]
     assert [one.session.date for one in found.warm] == [calendar().offset(SESSION.date, -1)]
-    assert found.warm_bars[0].close_ticks.tolist() == [2.0]
+    assert found.warm[0].adjusted.close_ticks.tolist() == [2.0]
     assert found.greeks.num_rows == 0
 
 
