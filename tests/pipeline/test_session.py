@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 from pathlib import Path
 
@@ -136,7 +137,7 @@ class _Lost(Serial):
     """An executor that loses its cluster after the first job."""
 
     def run(self, jobs, stop):
-        yield from super().run(jobs[:1], stop)
+        yield from super().run(itertools.islice(jobs, 1), stop)
         msg = "the cluster is gone"
         raise ClusterError(msg)
 
