@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -90,6 +91,15 @@ def files_of(folder: Path) -> dict[str, bytes]:
 NAME = "vol"
 GOOD = {"auc": 0.65, "auc_lower": 0.6, "sharpe": 1.0, "dsr": 0.99, "pbo": 0.1}
 THRESHOLDS = {"auc": 0.6, "auc_lower": 0.5, "sharpe": 0, "dsr": 0.95, "pbo": 0.5, "best_of_n": 0.05}
+
+
+def judged_bundles(root, count):
+    """Folder of bundles 0, 1, ... that are alike but for the run that they come from, each judged."""
+    made = draft(panel(), algorithms=("logistic",))
+    for i in range(count):
+        write_bundle(root / str(i), dataclasses.replace(made, facts={**made.facts, "run_id": f"{i:012d}"}))
+        judged(root / str(i))
+    return root
 
 
 def judged(folder: Path, **changed) -> Path:

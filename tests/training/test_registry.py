@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import os
@@ -17,21 +16,16 @@ from raypipe.lake import faults
 from raypipe.lake.location import Location
 from raypipe.lake.objects import open_store
 from raypipe.report.gates import GATES
-from raypipe.training.bundle import write_bundle
 from raypipe.training.bundle_files import METRICS, check_bundle
 from raypipe.training.looks import record_look
 from raypipe.training.registry import load_registered, promote, rollback
 from raypipe.training.registry_state import history, latest_of, versions_of
-from tests.training.bundles import NAME, draft, files_of, judged, panel
+from tests.training.bundles import NAME, files_of, judged, judged_bundles
 
 
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory):
-    root, made = tmp_path_factory.mktemp("bundles"), draft(panel(), algorithms=("logistic",))
-    for i in range(3):
-        write_bundle(root / str(i), dataclasses.replace(made, facts={**made.facts, "run_id": f"{i:012d}"}))
-        judged(root / str(i))
-    return root
+    return judged_bundles(tmp_path_factory.mktemp("bundles"), 3)
 
 
 @pytest.fixture

@@ -11,21 +11,16 @@ from raypipe.errors import DataQualityError, ModelError, UsageError
 from raypipe.lake import faults
 from raypipe.lake.location import Location
 from raypipe.lake.objects import open_store
-from raypipe.training.bundle import write_bundle
 from raypipe.training.bundle_files import check_bundle, send_bundle
 from raypipe.training.pin import make_pin, verify_pin
 from raypipe.training.registry import load_registered, promote, rollback
 from raypipe.training.registry_state import history, latest_of, versions_of
-from tests.training.bundles import NAME, draft, judged, panel
+from tests.training.bundles import NAME, judged_bundles
 
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
-    root, made = tmp_path_factory.mktemp("bundles"), draft(panel(), algorithms=("logistic",))
-    for i in range(2):
-        write_bundle(root / str(i), dataclasses.replace(made, facts={**made.facts, "run_id": f"{i:012d}"}))
-        judged(root / str(i))
-    return root
+    return judged_bundles(tmp_path_factory.mktemp("bundles"), 2)
 
 
 @pytest.fixture
